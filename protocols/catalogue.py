@@ -1,0 +1,20 @@
+"""Every protocol we speak, found by its URI."""
+
+from protocols.audit import AUDIT
+from protocols.collection import COLLECTION
+from protocols.delivery import DELIVERY
+from protocols.disclosure import DISCLOSURE
+from protocols.exchange import Message, Protocol
+from protocols.introduction import INTRODUCTION
+from protocols.membership import MEMBERSHIP
+from protocols.receipt import RECEIPT
+
+PROTOCOLS: dict[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (INTRODUCTION, MEMBERSHIP, COLLECTION, DELIVERY, DISCLOSURE, AUDIT, RECEIPT)
+}
+MESSAGES: dict[str, tuple[Protocol, type[Message]]] = {
+    f"{protocol.uri}/{kind}": (protocol, body)
+    for protocol in PROTOCOLS.values()
+    for kind, body in protocol.messages.items()
+}
