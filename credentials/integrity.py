@@ -1,0 +1,451 @@
+"""Data Integrity seals of the suite eddsa-jcs-2022: making them and checking them.
+
+A seal is an Ed25519 signature over ``sha256(JCS(proof without its value)) + sha256(JCS(document))``
+(Data Integrity EdDSA Cryptosuites v1.0, section 3.3). A document may carry several (a proof set), and a proof
+may cover earlier ones (a proof chain, `previousProof`).
+
+Stricter than the standard in this: a proof's @context must equal the document's, so that no unsigned context
+gives signed words another meaning; every proof must be by the issuer (or holder) or a cosigner the caller
+names; and a challenge or domain that nobody asked for is refused.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from credentials import form, keys
+from credentials.canonical import canonical
+from credentials.moments import moment, stamp, zoned
+from credentials.resolution import Resolver
+from schemas.errors import Fault, Invalid
+
+SUITE = "eddsa-jcs-2022"
+MAX_PROOFS = 32
+
+_SHOWN = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: a sentence to translate, and what fills it.
+
+    `words` is a template in English (the key of the translation catalogue), `evidence` what was found.
+    """
+
+    name: str
+    passed: bool
+    words: str
+    evidence: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.words.format_map(self.evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that was looked at, in order, and whether all of it held."""
+
+    checks: tuple[Check, ...]
+    author: str | None = None
+    """The issuer or holder, as the document names it; believe it only where `verified`."""
+    signers: tuple[str, ...] = ()
+    """Whose signatures were right."""
+    credentials: tuple["Report", ...] = ()
+    """The reports of the credentials in a presentation."""
+
+    @property
+    def verified(self) -> bool:
+        """Whether every check passed, those of the presented credentials too."""
+        return (
+            bool(self.checks)
+            and all(check.passed for check in self.checks)
+            and all(report.verified for report in self.credentials)
+        )
+
+    @property
+    def refusals(self) -> tuple[Check, ...]:
+        """The checks that failed, those of the presented credentials too."""
+        own = tuple(check for check in self.checks if not check.passed)
+        return own + tuple(check for report in self.credentials for check in report.refusals)
+
+    @property
+    def reason(self) -> str:
+        """Why it is refused, in one sentence; empty where it is verified."""
+        return str(self.refusals[0]) if self.refusals else ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {
+            "verified": self.verified,
+            "author": self.author,
+            "signers": list(self.signers),
+            "checks": [
+                {
+                    "name": check.name,
+                    "passed": check.passed,
+                    "words": str(check),
+                    "evidence": dict(check.evidence),
+                }
+                for check in self.checks
+            ],
+            "credentials": [report.as_json() for report in self.credentials],
+        }
+
+
+def seal(
+    document: Mapping[str, Any],
+    signer: keys.Signer,
+    /,
+    *,
+    created: datetime,
+    purpose: str = "assertionMethod",
+    expires: datetime | None = None,
+    challenge: str | None = None,
+    domain: str | None = None,
+    id: str | None = None,
+    previous: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return the document with one more proof; `previous` names by id the proofs it shall cover as well."""
+    form.well_formed(document)
+    unsealed = {name: value for name, value in document.items() if name != "proof"}
+    proofs = _proofs(document) if "proof" in document else []
+    config: dict[str, Any] = {"type": "DataIntegrityProof"}
+    if id is not None:
+        config["id"] = id
+    config |= {
+        "cryptosuite": SUITE,
+        "created": stamp(created),
+        "verificationMethod": signer.verification_method,
+        "proofPurpose": purpose,
+    }
+    if expires is not None:
+        config["expires"] = stamp(expires)
+    if challenge is not None:
+        config["challenge"] = challenge
+    if domain is not None:
+        config["domain"] = domain
+    if previous:
+        config["previousProof"] = previous[0] if len(previous) == 1 else list(previous)
+    config["@context"] = list(document["@context"])
+    covered = _covered(config, proofs)
+    data = _hashed(canonical(config), canonical(unsealed | {"proof": covered} if covered else unsealed))
+    proof = config | {"proofValue": keys.multibase(signer.sign(data))}
+    _proofs({"proof": [*proofs, proof]})
+    return unsealed | {"proof": [*proofs, proof] if proofs else proof}
+
+
+def verify(
+    document: object,
+    resolver: Resolver,
+    /,
+    *,
+    now: datetime,
+    expected_issuer: str | None = None,
+    purpose: str = "assertionMethod",
+    challenge: str | None = None,
+    domain: str | None = None,
+    cosigners: Collection[str] = (),
+) -> Report:
+    """Look at everything a sealed credential or presentation must fulfil, and report each finding.
+
+    `cosigners` are the DIDs that must have signed besides the issuer. For any JSON value the answer is a
+    report; only a mistake of the caller (a `now` without time zone) raises.
+    """
+    zoned(now)
+    found = _Findings()
+    if not isinstance(document, dict):
+        found.refuse("readable", Invalid("It is not a JSON object."))
+        return found.report()
+    unsealed = {name: value for name, value in document.items() if name != "proof"}
+    try:
+        body = canonical(unsealed)
+    except Invalid as reason:
+        found.refuse("readable", reason)
+        return found.report()
+    found.hold("readable")
+
+    kind = found.ask("type", form.kind, unsealed) or form.CREDENTIAL
+    found.ask("context", form.contexts, unsealed)
+    found.ask("id", form.identifier, unsealed)
+    if kind == form.CREDENTIAL:
+        found.author = found.ask("issuer", _author, unsealed, "issuer", expected_issuer)
+        found.ask("subject", form.subjects, unsealed)
+        found.ask("status", _status, unsealed)
+    else:
+        found.author = found.ask("holder", _author, unsealed, "holder", expected_issuer)
+        for credential in found.ask("credentials", form.presented, unsealed) or ():
+            found.credentials.append(verify(credential, resolver, now=now))
+    found.ask("period", _period, unsealed, now)
+
+    proofs = found.ask("proof", _proofs, document) or []
+    case = _Case(
+        unsealed, body, proofs, found.author, frozenset(cosigners), purpose, challenge, domain, resolver, now
+    )
+    for number, proof in enumerate(proofs, 1):
+        found.number = number
+        _examine(found, case, proof)
+    found.number = None
+    found.ask("signers", _signers, found, case)
+    return found.report()
+
+
+WORDS = {
+    "readable": "It is JSON that every reader reads alike.",
+    "type": "It says what it is.",
+    "context": "It says what its words mean.",
+    "id": "Its id is a URL, or it has none.",
+    "issuer": "It names its issuer.",
+    "holder": "It names who presents it.",
+    "subject": "It says something of a subject.",
+    "credentials": "What it presents are credentials.",
+    "status": "It refers to no status list.",
+    "period": "It is valid now.",
+    "proof": "It is sealed.",
+    "proof.suite": "Proof {proof} is of a suite known here.",
+    "proof.context": "Proof {proof} was made for these meanings of the words.",
+    "proof.period": "Proof {proof} has not expired.",
+    "proof.purpose": "Proof {proof} was made for this purpose.",
+    "proof.question": "Proof {proof} answers what was asked.",
+    "proof.signer": "Proof {proof} is by one who may sign this.",
+    "proof.key": "The key of proof {proof} belongs to its signer and may be used for this.",
+    "proof.chain": "The proofs that proof {proof} builds on are all here.",
+    "proof.signature": "The signature of proof {proof} is right: nothing was changed.",
+    "signers": "All who had to sign have signed.",
+}
+"""What each check says when it passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A document, its proofs, and what the caller wants of them."""
+
+    document: dict[str, Any]
+    body: bytes
+    proofs: list[dict[str, Any]]
+    author: str | None
+    cosigners: frozenset[str]
+    purpose: str
+    challenge: str | None
+    domain: str | None
+    resolver: Resolver
+    now: datetime
+
+
+@dataclass(slots=True)
+class _Findings:
+    """The report while it is being written."""
+
+    checks: list[Check] = field(default_factory=list)
+    credentials: list[Report] = field(default_factory=list)
+    signers: list[str] = field(default_factory=list)
+    author: str | None = None
+    number: int | None = None
+
+    def ask[**P, T](self, name: str, judge: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Note what a judge says: it returns what it found, or raises a Fault with the reason."""
+        try:
+            found = judge(*args, **kwargs)
+        except Fault as reason:
+            self.refuse(name, reason)
+            return None
+        self.hold(name)
+        return found
+
+    def hold(self, name: str) -> None:
+        self.checks.append(Check(name, True, WORDS[name], self._numbered()))
+
+    def refuse(self, name: str, reason: Fault) -> None:
+        evidence = self._numbered() | {key: _text(value) for key, value in reason.values.items()}
+        self.checks.append(Check(name, False, reason.template, evidence))
+
+    def report(self) -> Report:
+        return Report(tuple(self.checks), self.author, tuple(self.signers), tuple(self.credentials))
+
+    def _numbered(self) -> dict[str, str]:
+        return {} if self.number is None else {"proof": str(self.number)}
+
+
+def _examine(found: _Findings, case: _Case, proof: dict[str, Any]) -> None:
+    config = {name: value for name, value in proof.items() if name != "proofValue"}
+    try:
+        head = canonical(config)
+    except Invalid as reason:
+        found.refuse("proof.signature", reason)
+        return
+    found.ask("proof.suite", _suite, config)
+    found.ask("proof.context", _context, config, case)
+    found.ask("proof.period", _proof_period, config, case)
+    found.ask("proof.purpose", _purpose, config, case)
+    found.ask("proof.question", _question, config, case)
+    signer = found.ask("proof.signer", _signer, config, case)
+    key = found.ask("proof.key", _key, config, case)
+    covered = found.ask("proof.chain", _covered, config, case.proofs)
+    seal = found.ask("proof.signature", _signature, proof.get("proofValue"), key, head, covered, case)
+    if seal is not None and signer is not None and signer not in found.signers:
+        found.signers.append(signer)
+
+
+def _author(document: Mapping[str, Any], member: str, expected: str | None) -> str:
+    who = form.author(document, member)
+    if expected is not None and who != expected:
+        raise Invalid("It is from {author}, but should be from {expected}.", author=who, expected=expected)
+    return who
+
+
+def _status(document: Mapping[str, Any]) -> None:
+    if "credentialStatus" in document:
+        raise Invalid("Whether it was revoked stands in a status list, which cannot be looked up here.")
+
+
+def _period(document: Mapping[str, Any], now: datetime) -> None:
+    start, end = form.period(document)
+    if start and start > now + form.SKEW:
+        raise Invalid("It is not yet valid: it begins on {start}.", start=start.isoformat())
+    if end and end < now:
+        raise Invalid("It has expired: it ended on {until}.", until=end.isoformat())
+
+
+def _proofs(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if "proof" not in document:
+        raise Invalid("It is not sealed: it has no proof.")
+    proofs = document["proof"]
+    if isinstance(proofs, dict):
+        proofs = [proofs]
+    if not isinstance(proofs, list | tuple) or not all(isinstance(proof, dict) for proof in proofs):
+        raise Invalid("Its proof is neither an object nor a list of objects.")
+    if not proofs:
+        raise Invalid("It is not sealed: its list of proofs is empty.")
+    if len(proofs) > MAX_PROOFS:
+        raise Invalid("It has more than {limit} proofs.", limit=MAX_PROOFS)
+    names = [proof["id"] for proof in proofs if "id" in proof]
+    if not all(form.is_url(name) for name in names):
+        raise Invalid("The id of one of its proofs is not a URL.")
+    if len(set(names)) != len(names):
+        raise Invalid("Two of its proofs have the same id.")
+    return list(proofs)
+
+
+def _suite(proof: Mapping[str, Any]) -> None:
+    if proof.get("type") != "DataIntegrityProof":
+        raise Invalid("Its proof is of the unknown type {type}.", type=proof.get("type"))
+    if proof.get("cryptosuite") != SUITE:
+        raise Invalid("Its proof uses the unknown suite {suite}.", suite=proof.get("cryptosuite"))
+
+
+def _context(proof: Mapping[str, Any], case: _Case) -> None:
+    if "@context" in proof and proof["@context"] != case.document.get("@context"):
+        raise Invalid("Its proof was made for another @context: its words may mean something else.")
+
+
+def _proof_period(proof: Mapping[str, Any], case: _Case) -> None:
+    if "created" in proof and (created := moment(proof["created"])) > case.now + form.SKEW:
+        raise Invalid("Its proof was made in the future, on {created}.", created=created.isoformat())
+    if "expires" in proof and (expires := moment(proof["expires"])) < case.now:
+        raise Invalid("Its proof expired on {expires}.", expires=expires.isoformat())
+
+
+def _purpose(proof: Mapping[str, Any], case: _Case) -> None:
+    if proof.get("proofPurpose") != case.purpose:
+        raise Invalid(
+            "Its proof was made for {found}, not for {purpose}.",
+            found=proof.get("proofPurpose"),
+            purpose=case.purpose,
+        )
+
+
+def _question(proof: Mapping[str, Any], case: _Case) -> None:
+    if proof.get("challenge") != case.challenge:
+        raise Invalid("Its proof does not answer the challenge that was set, or answers one that was not.")
+    domains = proof.get("domain")
+    if domains != case.domain and not (isinstance(domains, list) and case.domain in domains):
+        raise Invalid("Its proof was made for another domain.")
+
+
+def _method_url(proof: Mapping[str, Any]) -> tuple[str, str]:
+    url = proof.get("verificationMethod")
+    if not isinstance(url, str) or url.count("#") != 1:
+        raise Invalid("Its proof does not name the key that made it.")
+    return url.split("#")[0], url
+
+
+def _signer(proof: Mapping[str, Any], case: _Case) -> str:
+    signer, _ = _method_url(proof)
+    if case.author is None:
+        raise Invalid("Nobody can tell whose key should have sealed it.")
+    if signer != case.author and signer not in case.cosigners:
+        raise Invalid(
+            "The key of {signer} sealed it, but {author} should have.", signer=signer, author=case.author
+        )
+    return signer
+
+
+def _key(proof: Mapping[str, Any], case: _Case) -> bytes:
+    did, url = _method_url(proof)
+    document = case.resolver.resolve(did)
+    method = document.method(url)
+    if document.id != did or method is None or method.controller != did:
+        raise Invalid("{signer} has no key {key}.", signer=did, key=url)
+    if document.deactivated:
+        raise Invalid("{signer} has been given up by its owner.", signer=did)
+    if case.purpose not in method.purposes:
+        raise Invalid("The key {key} may not be used for {purpose}.", key=url, purpose=case.purpose)
+    return method.public_key
+
+
+def _covered(proof: Mapping[str, Any], proofs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    if "previousProof" not in proof:
+        return []
+    names = proof["previousProof"]
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise Invalid("Its proof does not say which proofs it builds on.")
+    if len(set(names)) != len(names) or proof.get("id") in names:
+        raise Invalid("Its proof builds on itself, or twice on the same proof.")
+    known = {earlier["id"]: earlier for earlier in proofs if "id" in earlier}
+    for name in names:
+        if name not in known:
+            raise Invalid("Its proof builds on {missing}, which is not here.", missing=name)
+    return [known[name] for name in names]
+
+
+def _signature(
+    value: object, key: bytes | None, head: bytes, covered: list[dict[str, Any]] | None, case: _Case
+) -> bytes:
+    if not isinstance(value, str):
+        raise Invalid("Its proof holds no signature.")
+    seal = keys.signature(value)
+    if key is None or covered is None:
+        raise Invalid("The signature could not be checked.")
+    body = canonical(case.document | {"proof": covered}) if covered else case.body
+    if not keys.signed_by(key, _hashed(head, body), seal):
+        raise Invalid("The signature is wrong: something was changed, or another key made it.")
+    return seal
+
+
+def _signers(found: _Findings, case: _Case) -> None:
+    for who in _required(case):
+        if who not in found.signers:
+            raise Invalid("{signer} has not signed it.", signer=who)
+
+
+def _required(case: _Case) -> Iterator[str]:
+    if case.author is None:
+        raise Invalid("Nobody can tell whose key should have sealed it.")
+    yield case.author
+    yield from sorted(case.cosigners)
+
+
+def _hashed(head: bytes, body: bytes) -> bytes:
+    return sha256(head).digest() + sha256(body).digest()
+
+
+def _text(value: object) -> str:
+    """Show a found value safely: short, printable, and without looking inside."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict | list | tuple):
+        return "a list" if isinstance(value, list | tuple) else "an object"
+    text = str(value).encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
