@@ -1,0 +1,321 @@
+"""What the service needs from the world; each port is implemented once for real, once in memory."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from agents.role import Books, Evidence, Held, Item, Peer, Rank
+from protocols.exchange import Exchange, Said
+from schemas.events import Event
+
+
+@dataclass(frozen=True)
+class Enclosure:
+    """A file that comes with a message: in the vault already when it was small, else to be fetched.
+
+    `problem` says why it cannot be taken: its bytes do not have the digest stated, or it is too large.
+    """
+
+    digest: str
+    name: str
+    media_type: str
+    size: int
+    held: bool = False
+    link: str = ""
+    key: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A message off the wire, not yet trusted in any way; `order` counts from 1."""
+
+    id: str
+    type: str
+    thread: str
+    order: int
+    seen: int
+    body: Mapping[str, Any]
+    credentials: tuple[Mapping[str, Any], ...] = ()
+    enclosures: tuple[Enclosure, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a parcel: taken (or safely kept until its turn), or refused and why."""
+
+    id: str
+    code: str = ""
+    template: str = ""
+    values: Mapping[str, str] | None = None
+
+    @property
+    def taken(self) -> bool:
+        """Say whether it is committed here."""
+        return not self.code
+
+
+Delivery = Literal["queued", "taken", "refused", "dead", "waiting"]
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message row, in or out, with the state of its delivery."""
+
+    peer: str
+    id: str
+    outward: bool
+    thread: str
+    protocol: str
+    kind: str
+    order: int
+    seen: int
+    body: str
+    credentials: tuple[str, ...]
+    evidence: tuple[str, ...]
+    status: Delivery
+    problem: str
+    at: datetime
+    attempts: int
+    next_at: datetime
+    sent_at: datetime | None = None
+
+
+JobState = Literal["queued", "running", "done", "failed", "stopped"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A long piece of work, resumed after a crash until it is done."""
+
+    id: str
+    job: str
+    details: Mapping[str, Any]
+    state: JobState
+    progress: Mapping[str, Any]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class AwaitedFile:
+    """A file to be fetched from a peer: ciphertext at `link`, opened with `key`."""
+
+    evidence: Evidence
+    link: str
+    key: str
+    peer: str
+
+
+@dataclass(frozen=True)
+class User:
+    """A person or program that may use this agent; `secret` is an Argon2id hash, empty for token-only."""
+
+    name: str
+    secret: str
+    rank: Rank
+    language: str = ""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A session, an access token or a one-time link, known by the digest of its secret."""
+
+    digest: str
+    kind: Literal["session", "token", "invitation"]
+    user: str
+    rank: Rank
+    label: str
+    csrf: str
+    at: datetime
+    expires: datetime
+
+
+class Desk(Books, Protocol):
+    """The books, open for writing in one transaction."""
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Undo what the block wrote when it raises, and let the error pass."""
+        ...
+
+    def save(self, exchange: Exchange, said: Said, *, about: str, ours: bool) -> None:
+        """Save an exchange after `said`, whose message row is written apart."""
+        ...
+
+    def post(self, letter: Letter) -> None:
+        """Write a message row, in or out; a row that waited for its turn is replaced."""
+        ...
+
+    def letter(self, peer: str, id: str) -> Letter | None:
+        """Return one message row."""
+        ...
+
+    def letters(self, thread: str, *, outward: bool | None = None) -> list[Letter]:
+        """Return the message rows of a thread, oldest first."""
+        ...
+
+    def waiting(self, peer: str, thread: str, order: int) -> Letter | None:
+        """Return the message that arrived early and is due now."""
+        ...
+
+    def settle(self, peer: str, ids: Sequence[str], status: Delivery, problem: str = "") -> list[Letter]:
+        """Give message rows their final status; return those that changed."""
+        ...
+
+    def identify(self, peer: str, did: str, name: str) -> None:
+        """Note which company a peer is; an older connection with the same company is replaced."""
+        ...
+
+    def keep_item(self, item: Item) -> None:
+        """Add or complete an item."""
+        ...
+
+    def keep_credential(self, held: Held) -> None:
+        """Add a credential, once."""
+        ...
+
+    def keep_event(self, event: Event, source: str = "") -> None:
+        """Append an event, once; `source` is the credential it came in."""
+        ...
+
+    def keep_evidence(self, evidence: Evidence, *, link: str = "", key: str = "", peer: str = "") -> None:
+        """Add a file's entry, or complete it."""
+        ...
+
+    def keep_measurement(self, item: str, digest: str, measurement: Mapping[str, Any]) -> None:
+        """Keep a measurement, once."""
+        ...
+
+    def setting(self, name: str) -> str | None:
+        """Return a setting."""
+        ...
+
+    def set(self, name: str, value: str) -> None:
+        """Change a setting."""
+        ...
+
+    def done(self, key: str) -> str | None:
+        """Return the thread an earlier click with this key led to, if there was one."""
+        ...
+
+    def note_done(self, key: str, thread: str) -> None:
+        """Remember what a click led to."""
+        ...
+
+    def start(self, job: str, details: Mapping[str, Any]) -> str:
+        """Queue a long piece of work; return its id."""
+        ...
+
+    def job(self, id: str) -> Job | None:
+        """Return one job."""
+        ...
+
+    def jobs(self, *states: JobState) -> list[Job]:
+        """List jobs in these states (all if none is named), oldest first."""
+        ...
+
+    def note_job(self, id: str, state: JobState, progress: Mapping[str, Any]) -> None:
+        """Note how far a job has come."""
+        ...
+
+    # Connections
+
+    def contact(self, connection: str, our_did: str, their_did: str) -> Peer:
+        """Return the peer of a connection, noting it first when it is new."""
+        ...
+
+    def forget(self, connection: str) -> None:
+        """Forget a connection that no longer exists; the company and what was exchanged stay."""
+        ...
+
+    # What the courier carries
+
+    def destinations(self) -> list[tuple[str, datetime]]:
+        """List the peers with queued messages, each with the time its earliest one is due."""
+        ...
+
+    def due(self, peer: str, limit: int, *, not_before: bool = True) -> list[Letter]:
+        """Return queued messages to a peer, in the order they were said; only those due now, unless told."""
+        ...
+
+    def attempted(self, peer: str, ids: Sequence[str], next_at: datetime) -> None:
+        """Count a delivery attempt, and say when the next one is due if nobody acknowledges."""
+        ...
+
+    def dead_letters(self, limit: int = 1000) -> list[Letter]:
+        """List the messages nobody could deliver, the latest first."""
+        ...
+
+    def revive(self, peer: str, id: str) -> Letter:
+        """Queue a dead letter again, as if it were new; raise `Unknown` where there is none."""
+        ...
+
+    def awaited_evidence(self) -> list[AwaitedFile]:
+        """List the files we were told of and have yet to fetch."""
+        ...
+
+    # Who may use this agent
+
+    def user(self, name: str) -> User | None:
+        """Return one user."""
+        ...
+
+    def users(self) -> list[User]:
+        """List the users by name."""
+        ...
+
+    def keep_user(self, user: User) -> None:
+        """Add or change a user."""
+        ...
+
+    def drop_user(self, name: str) -> None:
+        """Remove a user with all sessions and tokens."""
+        ...
+
+    def keep_pass(self, entry: Pass) -> None:
+        """Keep a session, token or one-time link by its digest."""
+        ...
+
+    def passed(self, digest: str) -> Pass | None:
+        """Return the session, token or one-time link with this digest, if it has not expired."""
+        ...
+
+    def passes(self, user: str) -> list[Pass]:
+        """List a user's sessions and tokens."""
+        ...
+
+    def drop_pass(self, digest: str) -> None:
+        """End a session, token or one-time link."""
+        ...
+
+    def note_failure(self, who: str) -> None:
+        """Note a failed login of a name or address."""
+        ...
+
+    def failures(self, who: str, since: datetime) -> int:
+        """Count failed logins since a time."""
+        ...
+
+
+class Store(Protocol):
+    """Where a company's books are kept."""
+
+    async def read[T](self, work: Callable[[Books], T]) -> T:
+        """Run `work` on the books as they stand."""
+        ...
+
+    async def write[T](self, work: Callable[[Desk], T]) -> T:
+        """Run `work` in one transaction; when this returns, what it wrote survives a power cut.
+
+        Where `work` raises, nothing of it stays. Works from many callers may share one commit.
+        """
+        ...
+
+
+class Courier(Protocol):
+    """Carries saved messages to peers until their agents acknowledge them."""
+
+    def wake(self, peers: frozenset[str]) -> None:
+        """There is something to carry to these peers; return at once."""
+        ...

@@ -1,0 +1,371 @@
+"""A role is data: what a company can do, what it does when a message comes, and what it may look at.
+
+Actions and duties are pure: they read the books they are given, and return effects. The service applies
+all the effects of one action or message in one transaction.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel
+
+from protocols.exchange import Exchange, Message
+from protocols.exchange import Protocol as Table
+from schemas.claims import Claim, Member
+from schemas.errors import Unknown
+from schemas.events import Event
+from schemas.items import Kind
+
+Rank = Literal["operator", "manager", "admin"]
+RANKS: tuple[Rank, ...] = ("operator", "manager", "admin")
+
+
+@dataclass(frozen=True)
+class Company:
+    """Whose agent this is."""
+
+    did: str
+    name: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A connected agent; `did` is empty until it has proved which company it is."""
+
+    id: str
+    connection: str
+    our_did: str
+    their_did: str
+    did: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item as its identity credential tells it."""
+
+    code: str
+    kind: Kind
+    registrar: str
+    part_of: str | None = None
+    made_of: tuple[str, ...] = ()
+    position: str = ""
+    model: str = ""
+    chemistry: str = ""
+    mass_kg: str | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """A credential we issued or were given; `source` is the peer it came from, empty if we issued it."""
+
+    id: str
+    type: str
+    about: str
+    issuer: str
+    at: datetime
+    digest: str
+    document: Mapping[str, Any]
+    source: str = ""
+
+    @property
+    def claim(self) -> Mapping[str, Any]:
+        """Return what it states."""
+        subject: Mapping[str, Any] = self.document["credentialSubject"]
+        return subject
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A file known by its digest (sha-256, hex); `state` tells whether we hold its bytes."""
+
+    digest: str
+    name: str
+    media_type: str
+    size: int
+    state: Literal["held", "awaited", "refused"] = "held"
+
+
+@dataclass(frozen=True)
+class Dealing:
+    """An exchange in brief, for lists."""
+
+    thread: str
+    protocol: str
+    side: str
+    peer: str
+    state: str
+    about: str
+    ours: bool
+    opened: datetime
+    updated: datetime
+
+
+class Books(Protocol):
+    """What a role may look at: this company's own records, as they stand in the present transaction."""
+
+    @property
+    def company(self) -> Company:
+        """Return whose books these are."""
+        ...
+
+    @property
+    def now(self) -> datetime:
+        """Return the time of this transaction, in UTC."""
+        ...
+
+    def exchange(self, thread: str) -> Exchange | None:
+        """Return one exchange."""
+        ...
+
+    def dealings(
+        self,
+        protocol: str | None = None,
+        states: Sequence[str] = (),
+        about: str | None = None,
+        ours: bool | None = None,
+        limit: int = 1000,
+        offset: int = 0,
+    ) -> list[Dealing]:
+        """List exchanges, the latest change first."""
+        ...
+
+    def peer(self, id: str) -> Peer | None:
+        """Return one connected agent by its id."""
+        ...
+
+    def peers(self) -> list[Peer]:
+        """List the connected agents."""
+        ...
+
+    def members(self) -> tuple[Member, ...]:
+        """List the companies of the register we hold."""
+        ...
+
+    def authority(self) -> str:
+        """Return the DID of the governance authority we trust, or nothing."""
+        ...
+
+    def item(self, code: str) -> Item | None:
+        """Return one item."""
+        ...
+
+    def items(
+        self,
+        kind: str | None = None,
+        part_of: str | None = None,
+        text: str = "",
+        limit: int = 1000,
+        offset: int = 0,
+    ) -> list[Item]:
+        """List items."""
+        ...
+
+    def containers(self, code: str) -> list[Item]:
+        """List the lots and products made of an item."""
+        ...
+
+    def events(self, item: str) -> tuple[Event, ...]:
+        """Return what happened to an item, oldest first."""
+        ...
+
+    def credentials(self, about: str, type: str | None = None) -> list[Held]:
+        """List the credentials about an item or company, oldest first."""
+        ...
+
+    def credential(self, id: str) -> Held | None:
+        """Return one credential."""
+        ...
+
+    def evidence(self, digest: str) -> Evidence | None:
+        """Return one file's entry."""
+        ...
+
+    def measurements(self, item: str) -> list[Mapping[str, Any]]:
+        """List the stored measurements of a cell, oldest first, each in its JSON form."""
+        ...
+
+
+def member(books: Books, did: str) -> Member | None:
+    """Return a company's entry in the register."""
+    return next((m for m in books.members() if m.did == did), None)
+
+
+@dataclass(frozen=True)
+class Issue:
+    """Seal `claim`, about `about` (an item code or a DID), as a credential of ours."""
+
+    claim: Claim
+    about: str
+
+
+@dataclass(frozen=True)
+class Send:
+    """Say `message` in `thread` (this one unless named), with credentials and files attached.
+
+    `credentials` holds ids of credentials we have, or claims to issue with this very message.
+    """
+
+    message: Message
+    credentials: tuple[str | Issue, ...] = ()
+    evidence: tuple[str, ...] = ()
+    thread: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """Append an event to an item's life."""
+
+    event: Event
+
+
+@dataclass(frozen=True)
+class Identify:
+    """The peer of this exchange has proved to be this company."""
+
+    did: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Take this company for the governance authority, unless one is trusted already."""
+
+    did: str
+
+
+@dataclass(frozen=True)
+class Adopt:
+    """Hold this register of members from now on, if it is newer than the one we hold."""
+
+    credential: Held
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Keep a measurement (its JSON form) of a cell; it is never changed."""
+
+    item: str
+    digest: str
+    measurement: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Have the agent begin a long piece of work, and resume it after a crash."""
+
+    job: str
+    details: Mapping[str, Any]
+
+
+type Effect = Send | Issue | Record | Identify | Trust | Adopt | Keep | Start
+
+
+@dataclass(frozen=True)
+class Case:
+    """What an action or duty is told: the books, and the exchange and peer it concerns."""
+
+    books: Books
+    user: str = ""
+    exchange: Exchange | None = None
+    peer: Peer | None = None
+    credentials: tuple[Held, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def here(self) -> Exchange:
+        """Return the exchange, where there must be one."""
+        if self.exchange is None:
+            raise Unknown("no exchange was named")
+        return self.exchange
+
+    @property
+    def them(self) -> Peer:
+        """Return the peer, where there must be one."""
+        if self.peer is None:
+            raise Unknown("no company was named")
+        return self.peer
+
+
+@dataclass(frozen=True)
+class Action[F: BaseModel]:
+    """One thing a person can do; its form drives the web page, the CLI and the REST route.
+
+    With `protocol` and `opens`, it opens an exchange with a peer; with `protocol` alone, it goes on with
+    one, wherever the table lets our side send one of `sends`; without, it concerns our own books only.
+    """
+
+    name: str
+    title: str
+    form: type[F]
+    run: Callable[[F, Case], Sequence[Effect]]
+    protocol: Table | None = None
+    sends: tuple[type[Message], ...] = ()
+    opens: bool = False
+    rank: Rank = "operator"
+
+    @property
+    def side(self) -> str | None:
+        """Name the side that takes this action."""
+        steps = self.protocol.steps if self.protocol else ()
+        return next((step.sender for step in steps if step.message in self.sends), None)
+
+    def fits(self, exchange: Exchange) -> bool:
+        """Say whether the table lets us take this action now."""
+        return (
+            not self.opens
+            and self.protocol is exchange.protocol
+            and any(exchange.protocol.next_state(exchange.state, exchange.side, m) for m in self.sends)
+        )
+
+
+@dataclass(frozen=True)
+class Duty[M: Message]:
+    """What the agent does by itself when `on` arrives in `protocol`."""
+
+    protocol: Table
+    on: type[M]
+    run: Callable[[M, Case], Sequence[Effect]]
+
+
+@dataclass(frozen=True)
+class Role:
+    """Everything one kind of company does, and the sides it plays."""
+
+    name: str
+    actions: tuple[Action[Any], ...] = ()
+    duties: tuple[Duty[Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Play:
+    """The roles one company plays, as one."""
+
+    roles: tuple[Role, ...]
+    actions: Mapping[str, Action[Any]] = field(init=False)
+    duties: Mapping[tuple[str, type[Message]], Duty[Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        actions = {action.name: action for role in self.roles for action in role.actions}
+        duties = {(duty.protocol.name, duty.on): duty for role in self.roles for duty in role.duties}
+        object.__setattr__(self, "actions", actions)
+        object.__setattr__(self, "duties", duties)
+
+    def action(self, name: str) -> Action[Any]:
+        """Return the action called `name`."""
+        try:
+            return self.actions[name]
+        except KeyError:
+            raise Unknown("this company has no action “{name}”", name=name[:60]) from None
+
+    def fitting(self, exchange: Exchange) -> list[Action[Any]]:
+        """List the actions open to us in an exchange."""
+        return [action for action in self.actions.values() if action.fits(exchange)]
+
+    def answer(self, message: Message, case: Case) -> Sequence[Effect]:
+        """Run the duty for `message`; no duty means a person decides."""
+        duty = self.duties.get((case.here.protocol.name, type(message)))
+        return duty.run(message, case) if duty else ()

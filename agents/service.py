@@ -1,0 +1,638 @@
+"""The one service: the web page, the CLI, the REST route and DIDComm all end here."""
+
+import json
+import logging
+from asyncio import gather
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from pydantic import BaseModel, ValidationError
+
+from agents.ports import Courier, Delivery, Desk, Enclosure, Letter, Parcel, Store, Verdict
+from agents.role import (
+    RANKS,
+    Action,
+    Adopt,
+    Books,
+    Case,
+    Effect,
+    Evidence,
+    Held,
+    Identify,
+    Issue,
+    Item,
+    Keep,
+    Peer,
+    Play,
+    Rank,
+    Record,
+    Send,
+    Start,
+    Trust,
+    member,
+)
+from credentials.integrity import seal, verify
+from credentials.keys import Signer
+from credentials.resolution import Resolver
+from credentials.vc import credential, digest
+from governance.framework import Framework
+from protocols.catalogue import MESSAGES
+from protocols.exchange import Exchange, Message, Protocol, Said
+from protocols.introduction import INTRODUCTION
+from protocols.membership import MEMBERSHIP
+from schemas.claims import CLAIMS, CONTEXT, HandlingRecord, ItemIdentity, MembershipRegister
+from schemas.errors import Fault, Forbidden, Invalid, Misstep, Unknown
+from schemas.items import item_uri
+
+LOG = logging.getLogger(__name__)
+
+
+class Unreadable(Message):
+    """A message refused before it could be read; it only keeps its place in its sender's order."""
+
+    kind = "unreadable"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of an action: the exchange it belongs to, and the credentials issued with it."""
+
+    thread: str
+    state: str
+    issued: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
+
+
+class Agent:
+    """One company's agent: its roles, played with a store, a courier and a key."""
+
+    def __init__(
+        self,
+        play: Play,
+        store: Store,
+        courier: Courier,
+        signer: Signer,
+        resolver: Resolver,
+        framework: Framework,
+    ) -> None:
+        self.play = play
+        self.store = store
+        self.courier = courier
+        self.signer = signer
+        self.resolver = resolver
+        self.framework = framework
+
+    async def perform(
+        self,
+        name: str,
+        data: Mapping[str, object],
+        to: str = "",
+        *,
+        user: str = "",
+        rank: Rank = "admin",
+        key: str = "",
+    ) -> Done:
+        """Do an action in thread `to`, or towards peer `to` when it opens an exchange.
+
+        A second call with the same `key` changes nothing and returns what the first one led to.
+        Raises `Invalid`, `Unknown`, `Misstep` or `Forbidden`; then nothing has changed.
+        """
+        action = self.play.action(name)
+        if RANKS.index(rank) < RANKS.index(action.rank):
+            raise Forbidden("“{action}” needs the rank of {rank}", action=action.name, rank=action.rank)
+        form = read_form(action.form, data)
+
+        def work(desk: Desk) -> tuple[Done, frozenset[str]]:
+            if key and (earlier := desk.done(key)) is not None:
+                exchange = desk.exchange(earlier)
+                return Done(earlier, exchange.state if exchange else ""), frozenset()
+            change = _Change(self, desk, user)
+            done = change.perform(action, form, to)
+            if key:
+                desk.note_done(key, done.thread)
+            return done, frozenset(change.wake)
+
+        done, peers = await self.store.write(work)
+        if peers:
+            self.courier.wake(peers)
+        return done
+
+    async def receive(self, peer: Peer, parcels: Sequence[Parcel]) -> list[Verdict]:
+        """Take in what a peer sent, in the order given; each parcel commits or is refused by itself.
+
+        A verdict is returned only for what is committed: taken, kept for its turn, or refused.
+        """
+
+        def one(parcel: Parcel) -> Callable[[Desk], tuple[Verdict, frozenset[str]]]:
+            def work(desk: Desk) -> tuple[Verdict, frozenset[str]]:
+                change = _Change(self, desk)
+                return change.receive(desk.peer(peer.id) or peer, parcel), frozenset(change.wake)
+
+            return work
+
+        # Started together, in order, so that they share a commit.
+        outcomes = await gather(
+            *(self.store.write(one(parcel)) for parcel in parcels), return_exceptions=True
+        )
+        verdicts = []
+        for parcel, outcome in zip(parcels, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                # No verdict: the peer will send it again.
+                LOG.error("could not take message %s from %s", parcel.id, peer.id, exc_info=outcome)
+                continue
+            verdict, woken = outcome
+            verdicts.append(verdict)
+            if woken:
+                self.courier.wake(woken)
+        return verdicts
+
+    async def settle(self, peer: str, taken: Sequence[str], problems: Sequence[Verdict]) -> None:
+        """Note what a peer's application says became of our messages."""
+
+        def work(desk: Desk) -> None:
+            desk.settle(peer, taken, "taken")
+            for problem in problems:
+                words = problem.template
+                for letter in desk.settle(peer, (problem.id,), "refused", words):
+                    exchange = desk.exchange(letter.thread)
+                    if exchange is not None:
+                        _Change(self, desk).void(exchange, letter.id, words)
+
+        await self.store.write(work)
+
+    def check(self, document: Mapping[str, Any], books: Books, trusted: str = "") -> tuple[str, str]:
+        """Return the claim type and issuer of a credential, or raise `Invalid` with what is wrong with it.
+
+        It must verify, say what its type must say, and come from a company that may say it.
+        """
+        report = verify(document, self.resolver, now=books.now)
+        if not report.verified:
+            words = "; ".join(check.words for check in report.checks if not check.passed)
+            raise Invalid("an attached credential does not verify: {words}", words=words)
+        types = [name for name in document.get("type", ()) if name in CLAIMS]
+        if len(types) != 1:
+            raise Invalid("an attached credential is of no type we know")
+        issuer = issuer_of(document)
+        try:
+            CLAIMS[types[0]].model_validate(document["credentialSubject"])
+        except ValidationError as error:
+            words = first_words(error)
+            raise Invalid(
+                "an attached {type} does not say what it must: {words}", type=types[0], words=words
+            ) from error
+        roles = roles_of(books, issuer, books.authority() or trusted)
+        if types[0] != "Introduction" and not any(self.framework.may_issue(r, types[0]) for r in roles):
+            raise Invalid("the issuer of an attached {type} may not issue it", type=types[0])
+        return types[0], issuer
+
+
+class _Change:
+    """One transaction's work on the desk."""
+
+    def __init__(self, agent: Agent, desk: Desk, user: str = "") -> None:
+        self.agent = agent
+        self.desk = desk
+        self.user = user
+        self.wake: set[str] = set()
+        self.issued: dict[int, Held] = {}
+        self.jobs: list[str] = []
+
+    # What a person does
+
+    def perform(self, action: Action[Any], form: BaseModel, to: str) -> Done:
+        """Run an action of ours and all it causes."""
+        exchange, peer = None, None
+        if action.opens and action.protocol:
+            peer = find_peer(self.desk, to)
+            exchange = Exchange(str(uuid4()), action.protocol, action.protocol.opener, peer.id)
+            self.may_open(action.protocol, self.desk.company.did, peer.did)
+        elif action.protocol:
+            exchange = self.desk.exchange(to)
+            if exchange is None:
+                raise Unknown("there is no exchange “{thread}” here", thread=to[:60])
+            peer = self.desk.peer(exchange.peer)
+            if not action.fits(exchange):
+                raise Misstep(
+                    "“{action}” is not possible now: the exchange is {state}",
+                    action=action.name,
+                    state=exchange.state,
+                )
+        case = Case(self.desk, self.user, exchange, peer)
+        exchange = self.apply(action.run(form, case), exchange)
+        issued = tuple(dict.fromkeys(held.id for held in self.issued.values()))
+        return Done(
+            exchange.thread if exchange else "", exchange.state if exchange else "", issued, tuple(self.jobs)
+        )
+
+    def may_open(self, protocol: Protocol, opener: str, other: str) -> None:
+        """Raise `Forbidden` unless these two companies may begin such an exchange."""
+        if protocol.name == INTRODUCTION.name:
+            return
+        if not opener or not other:
+            raise Forbidden("the company has not introduced itself yet")
+        authority = self.desk.authority()
+        if protocol.name == MEMBERSHIP.name:
+            if authority and authority not in (opener, other):
+                raise Forbidden("only the governance authority admits members")
+            return
+        for did, side in zip((opener, other), protocol.sides, strict=True):
+            self.may_play(protocol, did, side)
+
+    def may_play(self, protocol: Protocol, did: str, side: str) -> None:
+        """Raise `Forbidden` unless a company is a member in good standing in a role that plays `side`."""
+        entry = member(self.desk, did)
+        name = entry.name if entry else did
+        roles = roles_of(self.desk, did, self.desk.authority())
+        if not roles:
+            ours = did == self.desk.company.did
+            raise Forbidden("we are not a member yet" if ours else "the company is not a member")
+        if entry and entry.status != "accredited":
+            raise Forbidden("{name} is no member in good standing: {status}", name=name, status=entry.status)
+        if not any(self.agent.framework.may_play(role, protocol.name, side) for role in roles):
+            raise Forbidden(
+                "{name} is not admitted as {side} in {protocol}", name=name, side=side, protocol=protocol.name
+            )
+
+    # What a peer sends
+
+    def receive(self, peer: Peer, parcel: Parcel) -> Verdict:
+        """Take in one parcel: once, in its turn, and only when all of it is right."""
+        if (before := self.desk.letter(peer.id, parcel.id)) is not None:
+            if before.status == "refused":
+                return _told(parcel.id, before.problem)
+            return Verdict(parcel.id)
+        exchange = self.desk.exchange(parcel.thread)
+        due = 1 if exchange is None else len(exchange.by(exchange.protocol.other(exchange.side))) + 1
+        stranger = exchange is not None and exchange.peer != peer.id
+        if parcel.order > due and not stranger and not self.opening_was_refused(peer, parcel):
+            self.post_in(peer, parcel, "waiting", whole=True)
+            return Verdict(parcel.id)
+        verdict = self.take(peer, parcel, exchange, due)
+        while (early := self.desk.waiting(peer.id, parcel.thread, parcel.order + 1)) is not None:
+            parcel = parcel_from(early)
+            exchange = self.desk.exchange(parcel.thread)
+            self.take(peer, parcel, exchange, parcel.order)
+        return verdict
+
+    def opening_was_refused(self, peer: Peer, parcel: Parcel) -> bool:
+        return any(
+            letter.peer == peer.id and letter.order == 1 and letter.status == "refused"
+            for letter in self.desk.letters(parcel.thread, outward=False)
+        )
+
+    def take(self, peer: Peer, parcel: Parcel, exchange: Exchange | None, due: int) -> Verdict:
+        """Take a parcel whose turn it is, or refuse it; either way it has had its turn."""
+        try:
+            protocol, message = read_message(parcel)
+            if exchange is None:
+                exchange = self.begin(peer, parcel, protocol, message)
+            elif exchange.peer != peer.id or exchange.protocol is not protocol:
+                raise Unknown("there is no such exchange with you")
+            elif parcel.order < due:
+                raise Misstep("message {order} came where {due} was due", order=parcel.order, due=due)
+            sender = protocol.other(exchange.side)
+            said = Said(parcel.id, sender, parcel.order, parcel.seen, message)
+            after = exchange.after(said)
+            for enclosure in parcel.enclosures:
+                if enclosure.problem:
+                    raise Invalid(
+                        "the file “{name}” {problem}", name=enclosure.name, problem=enclosure.problem
+                    )
+            credentials = self.check_credentials(peer, parcel, protocol)
+        except Fault as fault:
+            return self.refuse(peer, parcel, exchange, due, fault)
+        try:
+            with self.desk.savepoint():
+                self.settle_in(peer, parcel, after, said, credentials)
+        except Fault as fault:
+            return self.refuse(peer, parcel, exchange, due, fault)
+        return Verdict(parcel.id)
+
+    def settle_in(
+        self, peer: Peer, parcel: Parcel, after: Exchange, said: Said, credentials: tuple[Held, ...]
+    ) -> None:
+        """Save what came and do this company's duty about it."""
+        for held in credentials:
+            self.keep(held)
+        evidence = tuple(self.note_evidence(peer, parcel))
+        self.post_in(peer, parcel, "taken", tuple(held.id for held in credentials))
+        self.save(after, said)
+        if said in after.standing:
+            case = Case(self.desk, "", after, self.desk.peer(peer.id) or peer, credentials, evidence)
+            self.apply(self.agent.play.answer(said.message, case), after)
+
+    def begin(self, peer: Peer, parcel: Parcel, protocol: Protocol, message: Message) -> Exchange:
+        """Return the exchange a first message opens, if its sender may open it."""
+        if parcel.order != 1 or type(message) not in protocol.may_send("new", protocol.opener):
+            raise Unknown("there is no such exchange with you")
+        self.may_open(protocol, peer.did, self.desk.company.did)
+        return Exchange(parcel.thread, protocol, protocol.other(protocol.opener), peer.id)
+
+    def refuse(
+        self, peer: Peer, parcel: Parcel, exchange: Exchange | None, due: int, fault: Fault
+    ) -> Verdict:
+        """Refuse a parcel; in a running exchange it keeps its place in its sender's order."""
+        values = {name: str(value) for name, value in fault.values.items()}
+        problem = json.dumps({"code": fault.code, "template": fault.template, "values": values})
+        self.post_in(peer, parcel, "refused", problem=problem)
+        if exchange is not None and exchange.peer == peer.id and exchange.said and parcel.order == due:
+            sender = exchange.protocol.other(exchange.side)
+            seen = min(parcel.seen, len(exchange.by(exchange.side)))
+            said = Said(parcel.id, sender, parcel.order, seen, Unreadable(), void=problem)
+            self.save(replace(exchange, said=(*exchange.said, said)), said)
+        return Verdict(parcel.id, fault.code, fault.template, values)
+
+    def check_credentials(self, peer: Peer, parcel: Parcel, protocol: Protocol) -> tuple[Held, ...]:
+        """Return the attached credentials, each verified and issued by a company that may."""
+        trusted = peer.did if protocol.name == MEMBERSHIP.name else ""
+        held = []
+        for document in parcel.credentials:
+            type_, issuer = self.agent.check(document, self.desk, trusted)
+            held.append(_held(document, type_, issuer, self.desk.now, peer.id))
+        return tuple(held)
+
+    def note_evidence(self, peer: Peer, parcel: Parcel) -> Sequence[Evidence]:
+        """Note the files a parcel brought, or says where to fetch."""
+        noted = []
+        for enclosure in parcel.enclosures:
+            known = self.desk.evidence(enclosure.digest)
+            held = enclosure.held or (known is not None and known.state == "held")
+            entry = Evidence(
+                enclosure.digest,
+                enclosure.name,
+                enclosure.media_type,
+                enclosure.size,
+                "held" if held else "awaited",
+            )
+            self.desk.keep_evidence(entry, link=enclosure.link, key=enclosure.key, peer=peer.id)
+            noted.append(entry)
+        return noted
+
+    def post_in(
+        self,
+        peer: Peer,
+        parcel: Parcel,
+        status: Delivery,
+        credentials: tuple[str, ...] = (),
+        *,
+        problem: str = "",
+        whole: bool = False,
+    ) -> None:
+        """Write the inbox row of a parcel."""
+        protocol, _ = MESSAGES.get(parcel.type, (None, None))
+        body = parcel_to_json(parcel) if whole else json.dumps(dict(parcel.body), default=str)
+        self.desk.post(
+            Letter(
+                peer=peer.id,
+                id=parcel.id,
+                outward=False,
+                thread=parcel.thread,
+                protocol=protocol.name if protocol else "",
+                kind=parcel.type.rpartition("/")[2],
+                order=parcel.order,
+                seen=parcel.seen,
+                body=body,
+                credentials=credentials,
+                evidence=tuple(enclosure.digest for enclosure in parcel.enclosures),
+                status=status,
+                problem=problem,
+                at=self.desk.now,
+                attempts=0,
+                next_at=self.desk.now,
+            )
+        )
+
+    # What follows from either
+
+    def apply(self, effects: Sequence[Effect], exchange: Exchange | None) -> Exchange | None:
+        """Carry out effects, and return the exchange they belong to as it then stands."""
+        for effect in effects:
+            match effect:
+                case Send():
+                    if effect.thread is None or (exchange and effect.thread == exchange.thread):
+                        if exchange is None:
+                            raise Unknown("no exchange was named")
+                        exchange = self.send(effect, exchange)
+                    else:
+                        other = self.desk.exchange(effect.thread)
+                        if other is None:
+                            raise Unknown("there is no exchange “{thread}” here", thread=effect.thread)
+                        self.send(effect, other)
+                case Issue():
+                    self.issue(effect)
+                case Record():
+                    self.desk.keep_event(effect.event)
+                case Identify():
+                    if exchange is not None:
+                        self.desk.identify(exchange.peer, effect.did, effect.name)
+                case Trust():
+                    if not self.desk.authority():
+                        self.desk.set("authority", effect.did)
+                case Adopt():
+                    self.adopt(effect.credential)
+                case Keep():
+                    self.desk.keep_measurement(effect.item, effect.digest, effect.measurement)
+                case Start():
+                    self.jobs.append(self.desk.start(effect.job, effect.details))
+        return exchange
+
+    def send(self, effect: Send, exchange: Exchange) -> Exchange:
+        """Save a message of ours, to be carried once the transaction stands."""
+        id = str(uuid4())
+        after = exchange.say(id, effect.message)
+        said = after.said[-1]
+        attached = tuple(self.issue(one).id if isinstance(one, Issue) else one for one in effect.credentials)
+        now = self.desk.now
+        self.desk.post(
+            Letter(
+                peer=exchange.peer,
+                id=id,
+                outward=True,
+                thread=exchange.thread,
+                protocol=exchange.protocol.name,
+                kind=effect.message.kind,
+                order=said.order,
+                seen=said.seen,
+                body=effect.message.model_dump_json(),
+                credentials=attached,
+                evidence=effect.evidence,
+                status="queued",
+                problem="",
+                at=now,
+                attempts=0,
+                next_at=now,
+            )
+        )
+        self.save(after, said)
+        self.wake.add(exchange.peer)
+        return after
+
+    def issue(self, effect: Issue) -> Held:
+        """Seal a claim; the same effect named twice in one transaction is one credential."""
+        if (made := self.issued.get(id(effect))) is not None:
+            return made
+        type_ = type(effect.claim).__name__
+        company = self.desk.company
+        roles = roles_of(self.desk, company.did, self.desk.authority())
+        if type_ != "Introduction" and not any(self.agent.framework.may_issue(r, type_) for r in roles):
+            raise Forbidden("we may not issue a {type}", type=type_)
+        about = effect.about if effect.about.startswith("did:") else item_uri(company.did, effect.about)
+        subject = {"id": about} | effect.claim.model_dump(mode="json", exclude_none=True)
+        document = seal(
+            credential(
+                company.did,
+                (type_,),
+                subject,
+                id=f"urn:uuid:{uuid4()}",
+                valid_from=self.desk.now,
+                contexts=(CONTEXT,),
+            ),
+            self.agent.signer,
+            created=self.desk.now,
+        )
+        held = _held(document, type_, company.did, self.desk.now, "")
+        self.keep(held)
+        self.issued[id(effect)] = held
+        return held
+
+    def keep(self, held: Held) -> None:
+        """Keep a credential and what it makes known: an item, or an item's events."""
+        self.desk.keep_credential(held)
+        if held.type == "ItemIdentity":
+            claim = ItemIdentity.model_validate(held.claim)
+            mass = str(claim.mass_kg) if claim.mass_kg is not None else None
+            self.desk.keep_item(
+                Item(
+                    claim.item,
+                    claim.kind,
+                    held.issuer,
+                    claim.part_of,
+                    claim.made_of,
+                    claim.position,
+                    claim.model,
+                    claim.chemistry,
+                    mass,
+                )
+            )
+        elif held.type == "HandlingRecord":
+            for event in HandlingRecord.model_validate(held.claim).events:
+                self.desk.keep_event(event, source=held.id)
+
+    def adopt(self, held: Held) -> None:
+        """Hold a register of members if the authority we trust signed it and it is newer than ours."""
+        register = MembershipRegister.model_validate(held.claim)
+        if held.issuer != self.desk.authority():
+            raise Forbidden("the register is not signed by the governance authority")
+        if register.version > int(self.desk.setting("register-version") or 0):
+            self.desk.set("register-version", str(register.version))
+            self.desk.set("register", register.model_dump_json())
+
+    def void(self, exchange: Exchange, id: str, reason: str) -> None:
+        """Take back a message of ours that the peer refused."""
+        after = exchange.voided(id, reason)
+        said = next(s for s in after.said if s.id == id)
+        self.save(after, said)
+
+    def save(self, exchange: Exchange, said: Said) -> None:
+        """Save an exchange, what it is about, and whether something is for us to do."""
+        ours = bool(self.agent.play.fitting(exchange))
+        self.desk.save(exchange, said, about=about(exchange), ours=ours)
+
+
+def about(exchange: Exchange) -> str:
+    """Return the code of the item or lot an exchange is about, or nothing."""
+    for said in exchange.standing:
+        for name in ("pack", "lot", "item"):
+            if code := getattr(said.message, name, ""):
+                return str(code)
+    return ""
+
+
+def roles_of(books: Books, did: str, authority: str) -> tuple[str, ...]:
+    """Return the roles a company is admitted in, whatever its standing."""
+    if did == authority:
+        return ("governance-authority",)
+    entry = member(books, did)
+    return entry.roles if entry else ()
+
+
+def find_peer(books: Books, to: str) -> Peer:
+    """Return the one peer meant by an id, a DID or a company's name."""
+    found = [peer for peer in books.peers() if to and to in (peer.id, peer.did, peer.name)]
+    if len(found) > 1:
+        raise Invalid("“{name}” is the name of several companies; give its DID", name=to[:80])
+    if not found:
+        raise Unknown("we know no company “{name}”", name=to[:80])
+    return found[0]
+
+
+def read_form[F: BaseModel](form: type[F], data: Mapping[str, object]) -> F:
+    """Return the form filled with `data`, or raise `Invalid` naming each field that is wrong."""
+    try:
+        return form.model_validate(data, extra="forbid")
+    except ValidationError as error:
+        raise Misfilled(error) from error
+
+
+class Misfilled(Invalid):
+    """A form with wrong fields; `fields` maps each to what is wrong with it."""
+
+    def __init__(self, error: ValidationError) -> None:
+        self.fields = {
+            ".".join(str(part) for part in found["loc"]) or "form": found["msg"].removeprefix("Value error, ")
+            for found in error.errors(include_url=False, include_context=False, include_input=False)
+        }
+        super().__init__(
+            "please correct: {fields}", fields="; ".join(f"{k}: {v}" for k, v in self.fields.items())
+        )
+
+
+def first_words(error: ValidationError) -> str:
+    """Return the first thing that is wrong, with its place."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part) for part in found["loc"])
+    return f"{place}: {found['msg'].removeprefix('Value error, ')}" if place else found["msg"]
+
+
+def read_message(parcel: Parcel) -> tuple[Protocol, Message]:
+    """Return a parcel's protocol and message, or raise `Invalid` or `Unknown`."""
+    found = MESSAGES.get(parcel.type)
+    if found is None:
+        raise Unknown("we do not speak {type}", type=parcel.type[:120])
+    protocol, body = found
+    try:
+        return protocol, body.model_validate(parcel.body)
+    except ValidationError as error:
+        raise Invalid("not a valid {kind}: {words}", kind=body.kind, words=first_words(error)) from error
+
+
+def issuer_of(document: Mapping[str, Any]) -> str:
+    """Return a credential's issuer."""
+    issuer = document["issuer"]
+    return str(issuer["id"] if isinstance(issuer, Mapping) else issuer)
+
+
+def _held(document: Mapping[str, Any], type_: str, issuer: str, at: datetime, source: str) -> Held:
+    subject = document["credentialSubject"]
+    what = str(subject.get("item") or subject.get("did") or subject.get("subject") or subject.get("id", ""))
+    return Held(str(document["id"]), type_, what, issuer, at, digest(document), document, source)
+
+
+def _told(id: str, problem: str) -> Verdict:
+    told = json.loads(problem)
+    return Verdict(id, told["code"], told["template"], told["values"])
+
+
+def parcel_to_json(parcel: Parcel) -> str:
+    """Write a parcel that waits for its turn; its files are in the vault already."""
+    return json.dumps(asdict(parcel), default=dict)
+
+
+def parcel_from(letter: Letter) -> Parcel:
+    """Read a parcel that has waited for its turn."""
+    fields = json.loads(letter.body)
+    enclosures = tuple(Enclosure(**enclosure) for enclosure in fields.pop("enclosures"))
+    return Parcel(**(fields | {"credentials": tuple(fields["credentials"]), "enclosures": enclosures}))
