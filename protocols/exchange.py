@@ -4,12 +4,18 @@ Both sides hold the same table and fold it over the same messages, so they reach
 manager in the middle. Messages can cross on the way. Each therefore says how many of the other side's
 messages its sender had seen, and the fold puts crossed messages in one order on both sides: the opener's
 first. A crossed message that no longer fits is overtaken: it stays on record and changes nothing.
+
+The fold is a function of the messages and of which of them are void, and of nothing else: not of when they
+came. So sides that hold the same messages and know the same refusals are in the same state. Only a message
+that has just come is judged (`after`); what was said before a refusal became known and leans on it counts
+for nothing until its receiver has judged it too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -102,7 +108,8 @@ class Protocol:
 class Said:
     """One message and its place: the sender's `order`-th (from 1), sent after seeing `seen` of the other's.
 
-    `void` says why it does not count; a refused message keeps its place in its sender's order.
+    `void` says why it does not count. A refused message keeps its place in its sender's order, and to have
+    seen it counts as having seen any other.
     """
 
     id: str
@@ -111,6 +118,45 @@ class Said:
     seen: int
     message: Message
     void: str = ""
+
+
+type _Chain = tuple[_Chain, Said] | None
+
+
+class _Fold(NamedTuple):
+    """What the messages laid so far come to; chained, so that the ten-thousandth costs what the first did."""
+
+    state: str = START
+    latest: Mapping[str, Said] = MappingProxyType({})
+    standing: _Chain = None
+    overtaken: _Chain = None
+    misfit: tuple[Said, str] | None = None
+
+    def count(self, side: str) -> int:
+        """Count the messages of one side."""
+        return self.latest[side].order if side in self.latest else 0
+
+    def then(self, said: Said, protocol: Protocol) -> "_Fold":
+        """Lay the next message: it stands, is overtaken, or fits nowhere and counts for nothing."""
+        state, latest, standing, overtaken, misfit = self
+        latest = {**latest, said.sender: said}
+        if not said.void:
+            after = protocol.next_state(state, said.sender, type(said.message))
+            if after is not None:
+                state, standing = after, (standing, said)
+            elif said.seen < self.count(protocol.other(said.sender)):
+                overtaken = overtaken, said
+            else:
+                misfit = said, state
+        return _Fold(state, latest, standing, overtaken, misfit)
+
+
+def _listed(chain: _Chain) -> tuple[Said, ...]:
+    messages = []
+    while chain is not None:
+        chain, said = chain
+        messages.append(said)
+    return tuple(reversed(messages))
 
 
 @dataclass(frozen=True)
@@ -127,54 +173,37 @@ class Exchange:
         """Return what one side said, in its own order."""
         return sorted((s for s in self.said if s.sender == sender), key=lambda s: s.order)
 
-    def _placed(self) -> Iterator[tuple[Said, bool]]:
-        """Yield the messages in the one order both sides agree on, each with whether it crossed another."""
-        opener, other = self.protocol.sides
-        first, second = self.by(opener), self.by(other)
-        i = j = 0
-        while i < len(first) or j < len(second):
-            if i < len(first) and (first[i].seen <= j or j == len(second)):
-                yield first[i], first[i].seen < j
-                i += 1
-            else:
-                yield second[j], second[j].seen < i
-                j += 1
+    def _placed(self) -> Iterator[Said]:
+        """Yield the messages in the one order both sides agree on: the opener's as early as it may stand."""
+        first, second = map(self.by, self.protocol.sides)
+        j = 0
+        for said in first:
+            yield from second[j : said.seen]
+            j = max(j, said.seen)
+            yield said
+        yield from second[j:]
 
     @cached_property
-    def _folded(self) -> tuple[str, tuple[Said, ...], tuple[Said, ...]]:
-        state, standing, overtaken = START, [], []
-        for said, crossed in self._placed():
-            if said.void:
-                continue
-            after = self.protocol.next_state(state, said.sender, type(said.message))
-            if after is not None:
-                state = after
-                standing.append(said)
-            elif crossed:
-                overtaken.append(said)
-            else:
-                raise Misstep(
-                    "{sender} may not send {kind} when the exchange is {state}",
-                    sender=said.sender,
-                    kind=said.message.kind,
-                    state=state,
-                )
-        return state, tuple(standing), tuple(overtaken)
+    def _fold(self) -> _Fold:
+        fold = _Fold()
+        for said in self._placed():
+            fold = fold.then(said, self.protocol)
+        return fold
 
     @property
     def state(self) -> str:
         """Return the fold of the table over the messages."""
-        return self._folded[0]
+        return self._fold.state
 
-    @property
+    @cached_property
     def standing(self) -> tuple[Said, ...]:
         """Return the messages that count, in the order both sides agree on."""
-        return self._folded[1]
+        return _listed(self._fold.standing)
 
-    @property
+    @cached_property
     def overtaken(self) -> tuple[Said, ...]:
         """Return the messages that crossed another and no longer fit."""
-        return self._folded[2]
+        return _listed(self._fold.overtaken)
 
     @property
     def ended(self) -> bool:
@@ -182,38 +211,42 @@ class Exchange:
         return self.state in self.protocol.ends
 
     def after(self, said: Said) -> "Exchange":
-        """Return this exchange with one more message, or raise `Misstep` when it cannot stand there."""
-        own, others = self.by(said.sender), self.by(self.protocol.other(said.sender))
-        if said.order != len(own) + 1:
-            raise Misstep("message {order} came where {due} was due", order=said.order, due=len(own) + 1)
-        if said.seen > len(others) or (own and said.seen < own[-1].seen):
+        """Return this exchange with one more message, or raise `Misstep` when it cannot stand there.
+
+        A message that is already void takes its place in its sender's order and nothing else.
+        """
+        so_far = self._fold
+        own, others = so_far.latest.get(said.sender), so_far.count(self.protocol.other(said.sender))
+        due, seen_before = (own.order + 1, own.seen) if own else (1, 0)
+        if said.order != due:
+            raise Misstep("message {order} came where {due} was due", order=said.order, due=due)
+        if said.void:
+            said = replace(said, seen=min(max(said.seen, seen_before), others))
+        if not seen_before <= said.seen <= others:
             raise Misstep("the message claims to answer something that was never said")
-        after = replace(self, said=(*self.said, said))
-        _ = after.state
+        after = replace(self, said=self.said + (said,))  # noqa: RUF005, unpacking copies twice
+        # An opener's message stands before those it crossed; every other new message lands at the end.
+        if said.seen == others or said.sender != self.protocol.opener:
+            after.__dict__["_fold"] = so_far.then(said, self.protocol)
+        misfit = after._fold.misfit  # noqa: SLF001, another of us
+        if misfit is not None and misfit[0] is said:
+            raise Misstep(
+                "{sender} may not send {kind} when the exchange is {state}",
+                sender=said.sender,
+                kind=said.message.kind,
+                state=misfit[1],
+            )
         return after
 
     def say(self, id: str, message: Message) -> "Exchange":
         """Return this exchange after our own next message."""
-        place = len(self.by(self.side)) + 1
-        seen = len(self.by(self.protocol.other(self.side)))
+        fold = self._fold
+        place, seen = fold.count(self.side) + 1, fold.count(self.protocol.other(self.side))
         return self.after(Said(id, self.side, place, seen, message))
 
     def voided(self, id: str, reason: str) -> "Exchange":
-        """Return this exchange with the message `id` refused."""
-        said = tuple(replace(s, void=reason) if s.id == id else s for s in self.said)
-        after = replace(self, said=said)
-        try:
-            _ = after.state
-        except Misstep:
-            # What its sender said later leaned on the refused message; the peer refuses those in their turn.
-            place = next(i for i, s in enumerate(said) if s.id == id)
-            sender = said[place].sender
-            later = tuple(
-                replace(s, void=reason) if s.sender == sender and s.order > said[place].order else s
-                for s in said
-            )
-            after = replace(self, said=later)
-        return after
+        """Return this exchange with the message `id` refused; what leaned on it no longer counts either."""
+        return replace(self, said=tuple(replace(s, void=reason) if s.id == id else s for s in self.said))
 
     def last[M: Message](self, body: type[M]) -> M:
         """Return the latest standing message of type `body`."""
