@@ -1,11 +1,12 @@
 """One byte form for one JSON value: the JSON Canonicalization Scheme, RFC 8785.
 
-The same bytes as the `rfc8785` package writes (a test compares them), about five times as fast: nearly the
+The same bytes as the `rfc8785` package writes (a test compares them), about four times as fast: nearly the
 whole cost of a seal is here, not in the signature.
 """
 
 from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring
+from math import inf
 from typing import Any
 
 import rfc8785
@@ -16,8 +17,8 @@ MAX_DEPTH = 64
 """Lists and objects may stand inside one another this deep."""
 
 _SAFE = 2**53 - 1
-_PLAIN_FLOATS = (1e-4, 1e16)
-"""Between these, Python and ECMAScript write a fraction with the same characters."""
+_LEAST_PLAIN = 1e-4
+"""From here on, Python and ECMAScript write a fraction with the same characters."""
 
 
 def canonical(value: object) -> bytes:
@@ -82,12 +83,17 @@ def _write_elements(value: list[Any] | tuple[Any, ...], room: int, put: Callable
 
 def _ordered(value: dict[Any, Any]) -> list[str]:
     """Sort names by UTF-16 code units, which is code point order unless one lies beyond the BMP."""
+    by_code_point = True
     for key in value:
         if type(key) is not str:
             raise Invalid("A member's name is not a text.")
         if not key.isascii() and max(key) > "\uffff":
-            return sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass"))
-    return sorted(value)
+            by_code_point = False
+    return sorted(value) if by_code_point else sorted(value, key=_utf_16)
+
+
+def _utf_16(name: str) -> bytes:
+    return name.encode("utf-16-be", "surrogatepass")
 
 
 def _integer(value: int) -> str:
@@ -97,8 +103,10 @@ def _integer(value: int) -> str:
 
 
 def _fraction(value: float) -> str:
-    low, high = _PLAIN_FLOATS
-    if low <= abs(value) < high and not value.is_integer():
+    if value.is_integer():
+        if -_SAFE <= value <= _SAFE:
+            return str(int(value))
+    elif _LEAST_PLAIN <= abs(value) < inf:
         return repr(value)
     try:
         return rfc8785.dumps(value).decode()

@@ -324,6 +324,9 @@ def _proofs(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         raise Invalid("The id of one of its proofs is not a URL.")
     if len(set(names)) != len(names):
         raise Invalid("Two of its proofs have the same id.")
+    seals = [proof["proofValue"] for proof in proofs if isinstance(proof.get("proofValue"), str)]
+    if len(set(seals)) != len(seals):
+        raise Invalid("It carries one proof twice.")
     return list(proofs)
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol, Self
 
-import base58
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from credentials import base58
 from schemas.errors import Invalid
 
 _ED25519 = b"\xed\x01"  # multicodec ed25519-pub
@@ -72,9 +72,8 @@ def multikey(public_key: bytes, /) -> str:
 @lru_cache(maxsize=4096)
 def public_key(text: str, /) -> bytes:
     """Read the 32 bytes of an Ed25519 public key from its multikey."""
-    # The base58 package forgives blanks around the text, so its alphabet is checked here.
     if _MULTIKEY.fullmatch(text):
-        raw = base58.b58decode(text[1:])
+        raw = base58.decode(text[1:])
         if len(raw) == 34 and raw.startswith(_ED25519):  # noqa: PLR2004
             return raw[2:]
     raise Invalid("{text} is not an Ed25519 multikey.", text=ascii(text[:80]))
@@ -92,13 +91,13 @@ def key_method(did: str, /) -> str:
 
 def multibase(data: bytes, /) -> str:
     """Write bytes as multibase base58btc, `z…`."""
-    return "z" + base58.b58encode(data).decode()
+    return "z" + base58.encode(data)
 
 
 def signature(text: str, /) -> bytes:
     """Read the 64 bytes of a signature from multibase base58btc."""
     if _SIGNATURE.fullmatch(text):
-        raw = base58.b58decode(text[1:])
+        raw = base58.decode(text[1:])
         if len(raw) == 64:  # noqa: PLR2004
             return raw
     raise Invalid("The signature is not 64 bytes in multibase base58btc.")

@@ -11,7 +11,9 @@ from credentials.canonical import canonical
 from schemas.errors import Invalid
 
 MAX_BYTES = 1 << 20
-_MOST_DIGITS = 17  # a sign and those of 2^53
+_SAFE = 2**53 - 1
+_SAFE_DIGITS = 16
+_MOST_DIGITS = 22  # a sign and those of the last double that JCS writes without an exponent
 
 
 def loads(text: bytes | bytearray | str, /, *, limit: int = MAX_BYTES) -> Any:
@@ -52,7 +54,14 @@ def _no_constant(name: str) -> Never:
     raise Invalid("{name} is no JSON number.", name=name)
 
 
-def _whole(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS:  # to read a long row of digits costs quadratic time
-        raise Invalid("A whole number has more digits than JSON carries exactly (beyond 2^53).")
-    return int(digits)
+def _whole(digits: str) -> int | float:
+    """Read a whole number; beyond 2^53 only where it is the very double that others take it for."""
+    if len(digits) < _SAFE_DIGITS:
+        return int(digits)
+    if len(digits) <= _MOST_DIGITS:  # to read a long row of digits costs quadratic time
+        number = int(digits)
+        if -_SAFE <= number <= _SAFE:
+            return number
+        if canonical(float(digits)) == digits.encode():
+            return float(digits)
+    raise Invalid("A whole number has more digits than JSON carries exactly (beyond 2^53).")
