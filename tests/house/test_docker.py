@@ -19,7 +19,8 @@ def test_the_image_takes_in_every_room() -> None:
 def test_the_image_builds_with_the_locked_uv() -> None:
     built = re.search(r"^ARG UV_VERSION=(.+)$", (DOCKER / "Dockerfile").read_text("utf-8"), re.M)
     locked = re.search(r'^name = "uv"\nversion = "(.+)"$', (ROOT / "uv.lock").read_text("utf-8"), re.M)
-    assert built and locked
+    assert built
+    assert locked
     assert built[1] == locked[1]
 
 

@@ -11,7 +11,7 @@ VAGUE = {"manager", "managers", "base", "util", "utils", "helper", "helpers", "i
 
 def words(name: str) -> set[str]:
     """Split a module's or class's name: `HTTPBaseThing` holds http, base and thing."""
-    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+", name)}
 
 
 def test_no_installed_distribution_owns_one_of_our_names() -> None:
