@@ -297,7 +297,7 @@ class MeterBox(Box):
 
     async def _trigger(self, _: Sequence[str]) -> None:
         """Start a reading; the next command does not wait for it."""
-        self._measuring = asyncio.create_task(self._reading())
+        self._measuring = asyncio.create_task(self._reading(self.rack.moves))
 
     async def _wait(self, _: Sequence[str]) -> None:
         if self._measuring is not None:
@@ -315,10 +315,9 @@ class MeterBox(Box):
         await self._wait(())
         return self._last
 
-    async def _reading(self) -> str:
-        relay = self.rack.moves
+    async def _reading(self, moves: int) -> str:
         await self.rack.timing.wait(self.rack.meter.reading_s(self.frequency_hz, self.rate))
-        if self.rack.moves != relay:
+        if self.rack.moves != moves:
             return self._shown(OPEN_FIGURE, OPEN_FIGURE, OPEN_FIGURE)
         return await self._probe()
 
@@ -492,6 +491,18 @@ def populate(
     return cells
 
 
+def read_trouble(pair: str) -> tuple[int, Trouble]:
+    """Read `CHANNEL=KIND`."""
+    channel, _, kind = pair.partition("=")
+    if not channel.isdecimal() or kind not in list(Trouble):
+        raise Invalid(
+            "{pair} is no trouble; write CHANNEL=KIND, with one of {kinds}",
+            pair=pair,
+            kinds=", ".join(Trouble),
+        )
+    return int(channel), Trouble(kind)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a simulated rack until interrupted, after one line of JSON with its resource names."""
     parser = argparse.ArgumentParser(
@@ -518,10 +529,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(argv)
 
     async def run() -> None:
-        troubles = {}
-        for pair in asked.trouble:
-            channel, _, kind = pair.partition("=")
-            troubles[int(channel)] = Trouble(kind)
+        troubles = dict(map(read_trouble, asked.trouble))
         cells = populate(
             [f"CELL-{n:03d}" for n in range(1, asked.cells + 1)], data=asked.data, troubles=troubles
         )
@@ -542,7 +550,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         asyncio.run(run())
     except KeyboardInterrupt:
         return 0
-    except (Fault, ValueError, OSError) as error:
+    except (Fault, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     return 0

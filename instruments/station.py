@@ -1,7 +1,7 @@
 """The diagnosis station: one meter behind one switch, measuring channel by channel."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -172,7 +172,7 @@ class Station:
         soc_pct: float | None = None,
         zero_adjustment: str | None = None,
         on_progress: Callable[[Progress], None] | None = None,
-    ) -> Iterator[Outcome]:
+    ) -> Generator[Outcome]:
         """Measure channel by channel, handing over each outcome as soon as it stands.
 
         The relay is open whenever an outcome is handed over, and when the iteration ends for whatever reason.
