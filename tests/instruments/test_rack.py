@@ -19,7 +19,7 @@ from instruments.transport import Disconnected, Silent, Stopped, Transcript, Vis
 from schemas.errors import Invalid, Unknown
 
 ROOT = Path(__file__).parents[2]
-frequencies = st.floats(0.1, 1000.0)
+frequencies = st.integers(1, 10_000).map(lambda tenths: tenths / 10)
 
 
 def address(resource: str) -> tuple[str, int]:
