@@ -87,8 +87,8 @@ async def test_a_late_reply_never_answers_a_later_question() -> None:
         rack.connect(101)
         link = VisaLink(rack.meter_resource)
         with pytest.raises(Silent):
-            await asyncio.to_thread(link.ask, ":FREQ 10;*TRG;*WAI;:FETCH?", 0.05)
-        await asyncio.sleep(0.4)
+            await asyncio.to_thread(link.ask, ":FREQ 4;*TRG;*WAI;:FETCH?", 0.05)
+        await asyncio.sleep(0.8)  # by now the reply has come, to a connection that is gone
         assert "BT4560" in await asyncio.to_thread(link.ask, "*IDN?", 2.0)
         link.close()
 
