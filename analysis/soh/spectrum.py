@@ -8,7 +8,7 @@ import numpy as np
 from analysis.result import digest
 from schemas.errors import Invalid
 
-RC_ELEMENTS = 9
+RC_ELEMENTS = 12
 FREQUENCY_TOLERANCE = 0.02
 
 
@@ -67,7 +67,7 @@ def kramers_kronig_residual(
 ) -> float:
     """Return the rms relative residual of the linear Kramers-Kronig fit (dimensionless).
 
-    Z(ω) ≈ R + jωL + 1/(jωC) + Σₖ Rₖ / (1 + jωτₖ), K = 9 fixed τₖ spread evenly in log ω over the
+    Z(ω) ≈ R + jωL + 1/(jωC) + Σₖ Rₖ / (1 + jωτₖ), K = 12 fixed τₖ spread evenly in log ω over the
     measured band, real and imaginary parts fitted together by least squares weighted with 1/|Z|.
     Every term obeys the Kramers-Kronig relations, so what is left over is noise, or a cell (or its
     contact) that changed during the sweep. A contact that is bad but steady is invisible here.
