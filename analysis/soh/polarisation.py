@@ -87,7 +87,7 @@ def fit(resistance_ohm: Sequence[float], soh_pct: Sequence[float], cells: Sequen
 
 
 def resistance(spectrum: Spectrum) -> float | None:
-    """Return Re Z(1 Hz) - Re Z(1 kHz) in ohm, or None if one of the two was not measured."""
+    """Return Re Z(1 Hz) - Re Z(1 kHz) in ohm, or None where one of the two was not measured."""
     low, high = spectrum.at(LOW_HZ), spectrum.at(HIGH_HZ)
     return None if low is None or high is None else low.real - high.real
 
