@@ -1,6 +1,6 @@
 """What an item is called: one code that people scan and type, and the URI that makes it unique in the world.
 
-A code is `P3F9KQ27MT-K` (a pack) or `P3F9KQ27MT-C017-W` (a cell that came out of it): a kind letter and
+A code is `P3F9KQ27MH-5` (a pack) or `P3F9KQ27MH-C017-2` (a cell that came out of it): a kind letter and
 nine random Crockford base-32 characters, the local part if there is one, and a check character by
 ISO/IEC 7064 MOD 37,36, which finds every single wrong character and nearly every swapped pair.
 """
@@ -58,7 +58,7 @@ def read_code(text: str) -> str:
     code = text.strip().upper()
     found = _CODE.fullmatch(code)
     if found is None:
-        raise Invalid("“{code}” is not an item code: a code looks like P3F9KQ27MT-2", code=text[:40])
+        raise Invalid("“{code}” is not an item code: a code looks like P3F9KQ27MH-5", code=text[:40])
     stem, _, check = code.rpartition("-")
     if check_character(stem) != check:
         raise Invalid("“{code}” is mistyped: its check character does not fit", code=code)
@@ -69,7 +69,7 @@ def kind_of(code: str) -> Kind:
     """Return the kind of item that a code names."""
     found = _CODE.fullmatch(code)
     if found is None:
-        raise Invalid("“{code}” is not an item code: a code looks like P3F9KQ27MT-2", code=code[:40])
+        raise Invalid("“{code}” is not an item code: a code looks like P3F9KQ27MH-5", code=code[:40])
     return LETTERS[found[3] or found[1]]
 
 
