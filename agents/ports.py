@@ -187,6 +187,10 @@ class Desk(Books, Protocol):
         """Keep a measurement, once."""
         ...
 
+    def qualify(self, worker: str, qualification: str) -> None:
+        """Note that a worker is trained for something."""
+        ...
+
     def setting(self, name: str) -> str | None:
         """Return a setting."""
         ...

@@ -168,8 +168,12 @@ class Books(Protocol):
         """List the lots and products made of an item."""
         ...
 
-    def events(self, item: str) -> tuple[Event, ...]:
-        """Return what happened to an item, oldest first."""
+    def events(self, item: str, *, ours: bool = False) -> tuple[Event, ...]:
+        """Return what happened to an item, oldest first; only what we recorded ourselves if asked."""
+        ...
+
+    def qualifications(self, worker: str) -> frozenset[str]:
+        """Return what a worker is trained for."""
         ...
 
     def credentials(self, about: str, type: str | None = None) -> list[Held]:
@@ -186,6 +190,10 @@ class Books(Protocol):
 
     def measurements(self, item: str) -> list[Mapping[str, Any]]:
         """List the stored measurements of a cell, oldest first, each in its JSON form."""
+        ...
+
+    def prediction_inputs(self, subject: str) -> Mapping[str, Any] | None:
+        """Return the kept inputs of the prediction about a pseudonym."""
         ...
 
 
@@ -261,7 +269,15 @@ class Start:
     details: Mapping[str, Any]
 
 
-type Effect = Send | Issue | Record | Identify | Trust | Adopt | Keep | Start
+@dataclass(frozen=True)
+class Qualify:
+    """Note that a worker is trained for something."""
+
+    worker: str
+    qualification: str
+
+
+type Effect = Send | Issue | Record | Identify | Trust | Adopt | Keep | Start | Qualify
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from agents.role import (
     Keep,
     Peer,
     Play,
+    Qualify,
     Rank,
     Record,
     Send,
@@ -43,8 +44,10 @@ from protocols.catalogue import MESSAGES
 from protocols.exchange import Exchange, Message, Protocol, Said
 from protocols.introduction import INTRODUCTION
 from protocols.membership import MEMBERSHIP
+from quality.lifecycle import Life
 from schemas.claims import CLAIMS, CONTEXT, HandlingRecord, ItemIdentity, MembershipRegister
 from schemas.errors import Fault, Forbidden, Invalid, Misstep, Unknown
+from schemas.events import Event
 from schemas.items import item_uri
 
 LOG = logging.getLogger(__name__)
@@ -424,7 +427,7 @@ class _Change:
                 case Issue():
                     self.issue(effect)
                 case Record():
-                    self.desk.keep_event(effect.event)
+                    self.record(effect.event)
                 case Identify():
                     if exchange is not None:
                         self.desk.identify(exchange.peer, effect.did, effect.name)
@@ -435,6 +438,8 @@ class _Change:
                     self.adopt(effect.credential)
                 case Keep():
                     self.desk.keep_measurement(effect.item, effect.digest, effect.measurement)
+                case Qualify():
+                    self.desk.qualify(effect.worker, effect.qualification)
                 case Start():
                     self.jobs.append(self.desk.start(effect.job, effect.details))
         return exchange
@@ -479,7 +484,9 @@ class _Change:
         roles = roles_of(self.desk, company.did, self.desk.authority())
         if type_ != "Introduction" and not any(self.agent.framework.may_issue(r, type_) for r in roles):
             raise Forbidden("we may not issue a {type}", type=type_)
-        about = effect.about if effect.about.startswith("did:") else item_uri(company.did, effect.about)
+        about = (
+            effect.about if effect.about.startswith(("did:", "urn:")) else item_uri(company.did, effect.about)
+        )
         subject = {"id": about} | effect.claim.model_dump(mode="json", exclude_none=True)
         document = seal(
             credential(
@@ -495,8 +502,16 @@ class _Change:
         )
         held = _held(document, type_, company.did, self.desk.now, "")
         self.keep(held)
+        if type_ == "MembershipRegister":
+            self.adopt(held)
         self.issued[id(effect)] = held
         return held
+
+    def record(self, event: Event) -> None:
+        """Append an event to an item's life here, if the table of its kind lets it follow."""
+        life = Life(event.item, event.kind, self.desk.events(event.item, ours=True))
+        life.after(event, self.desk.qualifications(event.who))
+        self.desk.keep_event(event)
 
     def keep(self, held: Held) -> None:
         """Keep a credential and what it makes known: an item, or an item's events."""

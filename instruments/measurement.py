@@ -71,8 +71,9 @@ class Measurement:
 
     Impedances are real and imaginary parts in ohm, in the order of the frequencies in hertz, inductive
     reactance positive. `drift` is |Z2 - Z1| / |Z1| between the readings at the check frequency before and
-    after the sweep. `transcript` is every byte exchanged, from the set-up on (see
-    `instruments.transport.Transcript`); it may be left out, its digest may not.
+    after the sweep, `closing_ohm` the real and imaginary part of the latter. `transcript` is every byte
+    exchanged, from the set-up on (see `instruments.transport.Transcript`); it may be left out, its digest
+    may not.
     """
 
     cell: str
@@ -95,6 +96,7 @@ class Measurement:
     attempts: int
     drift: float
     voltage_drift_v: float
+    closing_ohm: tuple[float, float]
     transcript_sha256: str
     transcript: str = field(default="", repr=False, compare=False)
 
@@ -102,7 +104,12 @@ class Measurement:
         if not len(self.frequencies_hz) == len(self.real_ohm) == len(self.imag_ohm) > 0:
             raise Invalid("a spectrum has as many resistances and reactances as frequencies")
         figures = (*self.frequencies_hz, *self.real_ohm, *self.imag_ohm, self.ocv_v, self.temperature_c)
-        if not all(map(math.isfinite, (*figures, self.drift, self.voltage_drift_v, self.soc_pct or 0.0))):
+        if not all(
+            map(
+                math.isfinite,
+                (*figures, *self.closing_ohm, self.drift, self.voltage_drift_v, self.soc_pct or 0.0),
+            )
+        ):
             raise Invalid("a measurement holds finite figures only")
         if self.started.tzinfo is None or self.finished.tzinfo is None:
             raise Invalid("the times of a measurement need a time zone")
@@ -125,7 +132,7 @@ class Measurement:
         Numbers are the shortest decimals that give the same binary64, times are UTC in ISO 8601.
         """
         values = {each.name: getattr(self, each.name) for each in fields(self)}
-        for name in ("frequencies_hz", "real_ohm", "imag_ohm"):
+        for name in ("frequencies_hz", "real_ohm", "imag_ohm", "closing_ohm"):
             values[name] = list(values[name])
         for name in ("started", "finished"):
             values[name] = values[name].astimezone(UTC).isoformat()
@@ -150,7 +157,7 @@ class Measurement:
             settings["voltage_window_v"] = _floats(settings["voltage_window_v"])
             for name in ("check_hz", "range_ohm", "drift_limit", "voltage_drift_v", "margin_s"):
                 settings[name] = float(settings[name])
-            for name in ("frequencies_hz", "real_ohm", "imag_ohm"):
+            for name in ("frequencies_hz", "real_ohm", "imag_ohm", "closing_ohm"):
                 values[name] = _floats(values[name])
             for name in ("ocv_v", "temperature_c", "drift", "voltage_drift_v"):
                 values[name] = float(values[name])

@@ -301,6 +301,7 @@ class Station:
             attempts=attempt,
             drift=_drift(first, last),
             voltage_drift_v=abs(last.voltage_v - first.voltage_v),
+            closing_ohm=(last.real_ohm, last.imag_ohm),
             transcript_sha256=transcript_digest(text),
             transcript=text,
         )

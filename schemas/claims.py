@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from schemas.events import Event
 from schemas.items import Code, Kind
@@ -23,7 +23,7 @@ class Claim(BaseModel):
 
 
 class ItemIdentity(Claim):
-    """This code names this item, registered by the issuer."""
+    """A code names an item; the issuer registered it."""
 
     item: Code
     kind: Kind
@@ -75,8 +75,7 @@ class DiagnosisResult(Claim):
     ohmic_resistance_ohm: Decimal
     ocv_v: Decimal
     temperature_c: Decimal
-    soc_pct: Decimal
-    operator: str
+    soc_pct: Decimal | None
     instruments: tuple[str, ...]
 
 
@@ -91,7 +90,7 @@ class HandOverReceipt(Claim):
     load_share: Decimal
     fuel_economy_km_per_l: Decimal
     findings: tuple[str, ...] = ()
-    confirms_digest: str = ""
+    confirms_digest: str | None = None
 
 
 class Introduction(Claim):

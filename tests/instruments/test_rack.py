@@ -40,7 +40,7 @@ def test_the_program_says_where_its_instruments_are_and_they_answer() -> None:
                 resources["switch"],
                 settings=Settings(frequencies_hz=sweep_hz(1000.0, 100.0, 4)),
             )
-            good, bad = station.diagnose({101: "A", 102: "B"}, "Tanaka", 25.0)
+            good, bad = station.diagnose({101: "A", 102: "B"}, "operator 7", 25.0)
             assert isinstance(good, Measurement)
             assert not isinstance(bad, Measurement)
         finally:

@@ -55,7 +55,7 @@ async def run(
     async with serve(cells, time_scale=0, noise=NOISE, seed=seed) as rack:
         station = Station(rack.meter_resource, rack.switch_resource, settings=chosen)
         outcomes = await asyncio.to_thread(
-            station.diagnose, codes(cells), "Tanaka", 25.0, soc_pct=50.0, on_progress=prepare(station, rack)
+            station.diagnose, codes(cells), "operator 7", 25.0, soc_pct=50.0, on_progress=prepare(station, rack)
         )
         assert rack.closed is None
         return outcomes, rack
@@ -226,7 +226,7 @@ async def test_a_stop_does_not_wait_for_a_long_reading() -> None:
                 closed.set()
 
         running = asyncio.create_task(
-            asyncio.to_thread(station.diagnose, {101: "A"}, "Tanaka", 25.0, on_progress=watch)
+            asyncio.to_thread(station.diagnose, {101: "A"}, "operator 7", 25.0, on_progress=watch)
         )
         await asyncio.to_thread(closed.wait)
         await asyncio.sleep(0.1)  # the reading, which would take 2,800 s, has begun
@@ -246,10 +246,10 @@ async def test_an_error_of_the_listener_opens_the_relay() -> None:
     async with serve(cells, time_scale=0) as rack:
         station = Station(rack.meter_resource, rack.switch_resource, settings=QUICK)
         with pytest.raises(ZeroDivisionError):
-            await asyncio.to_thread(station.diagnose, codes(cells), "Tanaka", 25.0, on_progress=listener)
+            await asyncio.to_thread(station.diagnose, codes(cells), "operator 7", 25.0, on_progress=listener)
         assert rack.closed is None
         assert rack.relay_counts == {101: 1}
-        (outcome,) = await asyncio.to_thread(station.diagnose, codes(cells), "Tanaka", 25.0)
+        (outcome,) = await asyncio.to_thread(station.diagnose, codes(cells), "operator 7", 25.0)
         assert_right(outcome, cells[101])
 
 
@@ -259,7 +259,7 @@ async def test_whoever_stops_listening_leaves_the_relay_open() -> None:
         station = Station(rack.meter_resource, rack.switch_resource, settings=QUICK)
 
         def one() -> Outcome:
-            running = station.outcomes(codes(cells), "Tanaka", 25.0)
+            running = station.outcomes(codes(cells), "operator 7", 25.0)
             outcome = next(running)
             assert rack.closed is None
             running.close()
@@ -280,13 +280,13 @@ async def test_two_racks_run_at_once_and_one_rack_is_used_once() -> None:
         def watch(step: Progress) -> None:
             if step.stage == "close":
                 try:
-                    intruder.diagnose({101: "X"}, "Sato", 25.0)
+                    intruder.diagnose({101: "X"}, "operator 8", 25.0)
                 except Misstep as error:
                     refused.append(error)
 
         both = await asyncio.gather(
-            asyncio.to_thread(a.diagnose, codes(cells), "Tanaka", 25.0, on_progress=watch),
-            asyncio.to_thread(b.diagnose, codes(cells), "Tanaka", 25.0),
+            asyncio.to_thread(a.diagnose, codes(cells), "operator 7", 25.0, on_progress=watch),
+            asyncio.to_thread(b.diagnose, codes(cells), "operator 7", 25.0),
         )
     for outcomes in both:
         for outcome in outcomes:
@@ -299,7 +299,7 @@ async def test_instruments_that_are_away_are_named() -> None:
         gone = rack.resources()
     station = Station(gone["meter"], gone["switch"])
     with pytest.raises(Disconnected, match=gone["switch"]):
-        await asyncio.to_thread(station.diagnose, {101: "A"}, "Tanaka", 25.0)
+        await asyncio.to_thread(station.diagnose, {101: "A"}, "operator 7", 25.0)
 
 
 async def test_a_switch_that_dies_is_reported_as_dangerous() -> None:
@@ -317,7 +317,7 @@ async def test_a_switch_that_dies_is_reported_as_dangerous() -> None:
                 left.wait()
 
         running = asyncio.create_task(
-            asyncio.to_thread(station.diagnose, {101: "A"}, "Tanaka", 25.0, on_progress=watch)
+            asyncio.to_thread(station.diagnose, {101: "A"}, "operator 7", 25.0, on_progress=watch)
         )
         await leave.wait()
         await until_it_dies.aclose()
@@ -340,7 +340,7 @@ async def test_a_switch_that_dies_is_reported_as_dangerous() -> None:
 )
 def test_wrong_input_is_refused_before_anything_moves(wrong: dict[str, Any]) -> None:
     station = Station("TCPIP::127.0.0.1::1::SOCKET", "TCPIP::127.0.0.1::1::SOCKET")
-    right: dict[str, Any] = {"channel_to_cell": {101: "A"}, "operator": "Tanaka", "temperature_c": 25.0}
+    right: dict[str, Any] = {"channel_to_cell": {101: "A"}, "operator": "operator 7", "temperature_c": 25.0}
     with pytest.raises(Invalid):
         station.diagnose(**right | wrong)
 
@@ -364,7 +364,7 @@ def measurements(draw: st.DrawFn) -> Measurement:
         ocv_v=draw(finite),
         temperature_c=draw(finite),
         soc_pct=draw(st.none() | finite),
-        operator="Tanaka",
+        operator="operator 7",
         started=draw(moments),
         finished=draw(moments),
         settings=Settings(rate=draw(st.sampled_from(["FAST", "MED", "SLOW"]))),
@@ -374,6 +374,7 @@ def measurements(draw: st.DrawFn) -> Measurement:
         zero_adjustment=draw(st.none() | st.just("Z1")),
         attempts=1,
         drift=draw(finite),
+        closing_ohm=(draw(finite), draw(finite)),
         voltage_drift_v=draw(finite),
         transcript_sha256=transcript_digest(transcript),
         transcript=transcript,
@@ -399,7 +400,7 @@ def test_a_changed_measurement_has_another_digest(measurement: Measurement, name
         if measurement.started.year > 1
         else datetime(2, 1, 1, tzinfo=UTC),
         "settings": replace(measurement.settings, average=2),
-        "operator": "Sato",
+        "operator": "operator 8",
     }
     changed = replace(measurement, **{name: changes[name]})
     assert (changed.digest == measurement.digest) == (changed == measurement)

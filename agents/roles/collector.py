@@ -1,0 +1,395 @@
+"""The collector fetches packs, takes them apart, measures and grades the cells, and passes them on."""
+
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import Field
+
+from agents.role import Action, Case, Duty, Effect, Issue, Keep, Qualify, Role, Send, Start
+from agents.roles.deliveries import SUPPLIER
+from agents.roles.dismantler import CANCEL, called_off, transport
+from agents.roles.life import Form, happened, known, latest
+from instruments.measurement import Measurement
+from protocols.collection import (
+    COLLECTION,
+    Cancel,
+    Decline,
+    Finding,
+    HandOver,
+    ProposeDate,
+    Quote,
+    Request,
+    SignReceipt,
+    Withdraw,
+)
+from schemas.claims import DiagnosisResult, HandOverReceipt, ItemIdentity
+from schemas.errors import Invalid
+from schemas.items import Code, mint
+
+REUSE_FROM_PCT = {"A": 90, "B": 80, "C": 70}
+GRADE_RULE = "reuse-classes/1.0: A from 90 %, B from 80 %, C from 70 % by the lower bound; else recycling"
+
+
+# Collection
+
+
+def note_request(message: Request, case: Case) -> list[Effect]:
+    """Begin our own record of the pack."""
+    details = {"findings": message.findings, "odometer_km": message.odometer_km}
+    return [
+        happened(case, message.pack, "requested", where=message.place, details=details, who=case.them.name)
+    ]
+
+
+def quote_collection(form: Quote, case: Case) -> list[Effect]:
+    """Quote a price."""
+    if form.valid_until < case.books.now.date():
+        raise Invalid("the quote would be out of date already")
+    return [Send(form)]
+
+
+def decline_collection(form: Decline, case: Case) -> list[Effect]:
+    """Do not fetch the pack."""
+    return [Send(form), *called_off(form, case)]
+
+
+def propose_date(form: ProposeDate, case: Case) -> list[Effect]:
+    """Propose a day."""
+    if form.pickup < case.books.now.date():
+        raise Invalid("that day is over")
+    return [Send(form)]
+
+
+def record_hand_over(form: HandOver, case: Case) -> list[Effect]:
+    """Say that we took the pack over, with a receipt signed by us."""
+    request = case.here.last(Request)
+    if form.pack != request.pack:
+        raise Invalid("{code} is not the pack of this collection", code=form.pack)
+    receipt = HandOverReceipt(
+        item=form.pack,
+        from_did=case.them.did,
+        to_did=case.books.company.did,
+        truck=form.truck,
+        distance_km=form.odometer_back_km - form.odometer_out_km,
+        load_share=form.load_share,
+        fuel_economy_km_per_l=form.fuel_economy_km_per_l,
+        findings=form.findings,
+    )
+    return [Send(form, credentials=(Issue(receipt, form.pack),))]
+
+
+def take_over(message: SignReceipt, case: Case) -> list[Effect]:
+    """Check that the receipt attached confirms ours, and note the transport."""
+    over = case.here.last(HandOver)
+    ours = [h for h in case.books.credentials(over.pack, "HandOverReceipt") if not h.source]
+    confirmed = {h.claim.get("confirms_digest") for h in case.credentials if h.type == "HandOverReceipt"}
+    if not ours or ours[-1].digest not in confirmed:
+        raise Invalid("the receipt attached does not confirm ours")
+    return [transport(case)]
+
+
+# In the workshop
+
+
+class StoreForm(Form):
+    """What was put where."""
+
+    items: tuple[Code, ...] = Field(min_length=1, max_length=500, title="Items")
+    place: str = Field(min_length=1, max_length=120, title="Place")
+
+
+class DisassembleForm(Form):
+    """A pack taken apart."""
+
+    pack: Code = Field(title="Pack code")
+    cells: int = Field(ge=1, le=999, title="Number of cells")
+    cell_model: str = Field(min_length=1, max_length=80, title="Cell model")
+    chemistry: Literal["NMC", "LFP", "NCA", "LMO", "unknown"] = Field(title="Chemistry")
+    cell_mass_kg: Decimal | None = Field(default=None, gt=0, le=50, title="Mass of a cell (kg)")
+    bench: str = Field(min_length=1, max_length=40, title="Bench")
+    worker: str = Field(min_length=1, max_length=40, title="Worker code")
+    result: str = Field(
+        default="in order", min_length=1, max_length=400, title="Result of the visual inspection"
+    )
+    findings: tuple[Finding, ...] = Field(default=(), title="Safety findings")
+
+
+class WeighForm(Form):
+    """The sorted materials of a pack, in kilograms."""
+
+    pack: Code = Field(title="Pack code")
+    metal_kg: Decimal = Field(default=Decimal(0), ge=0, le=2000, title="Metal (kg)")
+    resin_kg: Decimal = Field(default=Decimal(0), ge=0, le=2000, title="Resin (kg)")
+    harness_kg: Decimal = Field(default=Decimal(0), ge=0, le=2000, title="Harness (kg)")
+    other_kg: Decimal = Field(default=Decimal(0), ge=0, le=2000, title="Other (kg)")
+
+
+class DiagnoseForm(Form):
+    """Which cells are on the rack, in the order of its channels."""
+
+    cells: tuple[Code, ...] = Field(min_length=1, max_length=33, title="Cells, by channel")
+    temperature_c: Decimal = Field(ge=-20, le=60, title="Room temperature (°C)")
+    soc_pct: Decimal | None = Field(default=None, ge=0, le=100, title="State of charge (%)")
+
+
+class MeasuredForm(Form):
+    """A measurement as the station wrote it."""
+
+    measurement: dict[str, Any] = Field(title="Measurement")
+
+
+class SkippedForm(Form):
+    """A cell that could not be measured."""
+
+    cell: Code = Field(title="Cell code")
+    reason: str = Field(min_length=1, max_length=40, title="Reason")
+    words: str = Field(min_length=1, max_length=400, title="In words")
+
+
+class GradeForm(Form):
+    """Which items to grade by their diagnosis."""
+
+    items: tuple[Code, ...] = Field(min_length=1, max_length=999, title="Items")
+
+
+class QualifyForm(Form):
+    """What a worker is trained for."""
+
+    worker: str = Field(min_length=1, max_length=40, pattern=r"^[\w .-]+$", title="Worker code")
+    qualification: Literal["high-voltage disassembly", "battery safety inspection"] = Field(
+        title="Qualification"
+    )
+
+
+class ReleaseForm(Form):
+    """A finding that was looked into and no longer stands in the way."""
+
+    item: Code = Field(title="Item code")
+    findings: tuple[Finding, ...] = Field(min_length=1, title="Safety findings")
+    reason: str = Field(min_length=1, max_length=400, title="Reason")
+    worker: str = Field(min_length=1, max_length=40, title="Worker code")
+
+
+def store_items(form: StoreForm, case: Case) -> list[Effect]:
+    """Note where items are put; what is stored already is moved."""
+    known(case.books, form.items)
+    effects: list[Effect] = []
+    for code in form.items:
+        stored = any(e.what == "stored" for e in case.books.events(code, ours=True)[-1:])
+        effects.append(happened(case, code, "moved" if stored else "stored", where=form.place))
+    return effects
+
+
+def disassemble_pack(form: DisassembleForm, case: Case) -> list[Effect]:
+    """Take the pack apart; each cell gets its code, its place in the pack, and its identity."""
+    known(case.books, [form.pack], "pack")
+    if case.books.items(kind="cell", part_of=form.pack, limit=1):
+        raise Invalid("the cells of {code} are registered already", code=form.pack)
+    details = {"bench": form.bench, "result": form.result, "findings": form.findings}
+    effects: list[Effect] = [
+        happened(case, form.pack, "disassembled", where=form.bench, who=form.worker, details=details)
+    ]
+    for number in range(1, form.cells + 1):
+        code = mint("cell", form.pack, number)
+        identity = ItemIdentity(
+            item=code,
+            kind="cell",
+            part_of=form.pack,
+            position=f"{number}",
+            model=form.cell_model,
+            chemistry=form.chemistry,
+            mass_kg=form.cell_mass_kg,
+        )
+        place = {"part_of": form.pack, "position": f"{number}"}
+        effects += [
+            Issue(identity, code),
+            happened(case, code, "extracted", where=form.bench, who=form.worker, details=place),
+        ]
+    return effects
+
+
+def weigh_materials(form: WeighForm, case: Case) -> list[Effect]:
+    """Register the sorted materials of a pack with their weights."""
+    known(case.books, [form.pack], "pack")
+    if case.books.items(kind="material", part_of=form.pack, limit=1):
+        raise Invalid(
+            "the materials of {code} are weighed already; annul the record to correct it", code=form.pack
+        )
+    masses = {
+        "metal": form.metal_kg,
+        "resin": form.resin_kg,
+        "harness": form.harness_kg,
+        "other": form.other_kg,
+    }
+    effects: list[Effect] = []
+    for number, (material, mass) in enumerate(masses.items(), 1):
+        if mass:
+            code = mint("material", form.pack, number)
+            identity = ItemIdentity(
+                item=code, kind="material", part_of=form.pack, model=material, mass_kg=mass
+            )
+            effects += [
+                Issue(identity, code),
+                happened(case, code, "weighed", details={"mass_kg": str(mass), "material": material}),
+            ]
+    if not effects:
+        raise Invalid("nothing was weighed")
+    return effects
+
+
+def diagnose_cells(form: DiagnoseForm, case: Case) -> list[Effect]:
+    """Have the station measure the cells on the rack."""
+    known(case.books, form.cells, "cell")
+    if len(set(form.cells)) < len(form.cells):
+        raise Invalid("a cell cannot be on two channels")
+    details = {
+        "cells": list(form.cells),
+        "temperature_c": str(form.temperature_c),
+        "soc_pct": str(form.soc_pct) if form.soc_pct is not None else None,
+        "operator": case.user or case.books.company.name,
+    }
+    return [Start("diagnosis", details)]
+
+
+def record_measurement(form: MeasuredForm, case: Case) -> list[Effect]:
+    """Keep a measurement and issue what it says about the cell's state of health."""
+    from analysis.result import Estimate  # numpy behind these, needed here only
+    from analysis.soh import polarisation
+    from analysis.soh.spectrum import Spectrum
+
+    measured = Measurement.from_json(form.measurement)
+    known(case.books, [measured.cell], "cell")
+    item = case.books.item(measured.cell)
+    assert item is not None
+    spectrum = Spectrum(
+        measured.frequencies_hz,
+        measured.real_ohm,
+        measured.imag_ohm,
+        item.model,
+        measured.temperature_c,
+        measured.soc_pct,
+        complex(*measured.closing_ohm),
+    )
+    found = polarisation.assess(spectrum)
+    value = found if isinstance(found, Estimate) else None
+    why = "" if isinstance(found, Estimate) else found.words
+    ohmic = min(zip(measured.frequencies_hz, measured.real_ohm, strict=True), key=lambda p: abs(p[0] - 1000))[
+        1
+    ]
+    claim = DiagnosisResult(
+        item=measured.cell,
+        measured_at=measured.finished,
+        soh_pct=_decimal(value.value, "0.01") if value else None,
+        lower_pct=_decimal(value.lower, "0.01") if value else None,
+        upper_pct=_decimal(value.upper, "0.01") if value else None,
+        coverage=_decimal(value.coverage, "0.01") if value else None,
+        not_assessable=why,
+        method=found.method,
+        method_version=found.version,
+        inputs_digest=found.inputs_digest or "",
+        measurement_digest=measured.digest,
+        ohmic_resistance_ohm=_decimal(ohmic, "0.000001"),
+        ocv_v=_decimal(measured.ocv_v, "0.0001"),
+        temperature_c=_decimal(measured.temperature_c, "0.1"),
+        soc_pct=_decimal(measured.soc_pct, "0.1") if measured.soc_pct is not None else None,
+        instruments=(str(measured.meter), str(measured.switch)),
+    )
+    result = f"{claim.soh_pct} %" if value else "not-assessable"
+    details = {"method": f"{found.method} {found.version}", "result": result}
+    return [
+        Keep(measured.cell, measured.digest, measured.to_json()),
+        Issue(claim, measured.cell),
+        happened(
+            case,
+            measured.cell,
+            "diagnosed",
+            details=details,
+            evidence=(measured.digest,),
+            who=measured.operator,
+        ),
+    ]
+
+
+def _decimal(figure: float, step: str) -> Decimal:
+    return Decimal(figure).quantize(Decimal(step))
+
+
+def record_skip(form: SkippedForm, case: Case) -> list[Effect]:
+    """Note that a cell could not be measured, and why."""
+    known(case.books, [form.cell], "cell")
+    details = {"reason": form.reason, "words": form.words}
+    return [happened(case, form.cell, "skipped", how=form.words, details=details)]
+
+
+def grade_items(form: GradeForm, case: Case) -> list[Effect]:
+    """Grade items by the lower bound of their state of health; without one they are for recycling."""
+    known(case.books, form.items)
+    effects: list[Effect] = []
+    for code in form.items:
+        diagnosis = latest(case.books, code, "DiagnosisResult")
+        lower = diagnosis.claim.get("lower_pct") if diagnosis else None
+        grades = (g for g, bound in REUSE_FROM_PCT.items() if lower is not None and Decimal(lower) >= bound)
+        details = {"grade": next(grades, "recycling"), "rule": GRADE_RULE}
+        effects.append(happened(case, code, "graded", details=details))
+    return effects
+
+
+def qualify_worker(form: QualifyForm, case: Case) -> list[Effect]:
+    """Note what a worker is trained for."""
+    return [Qualify(form.worker, form.qualification)]
+
+
+def release_item(form: ReleaseForm, case: Case) -> list[Effect]:
+    """Release an item from safety findings, by a person qualified to judge."""
+    known(case.books, [form.item])
+    details = {"reason": form.reason, "findings": form.findings}
+    return [happened(case, form.item, "released", who=form.worker, how=form.reason, details=details)]
+
+
+COLLECTOR = Role(
+    "collector",
+    actions=(
+        Action(
+            "quote-collection",
+            "Quote a price",
+            Quote,
+            quote_collection,
+            COLLECTION,
+            (Quote,),
+            rank="manager",
+        ),
+        Action(
+            "decline-collection",
+            "Decline the request",
+            Decline,
+            decline_collection,
+            COLLECTION,
+            (Decline,),
+            rank="manager",
+        ),
+        Action("propose-date", "Propose a day", ProposeDate, propose_date, COLLECTION, (ProposeDate,)),
+        CANCEL,
+        Action(
+            "record-hand-over", "Record the hand-over", HandOver, record_hand_over, COLLECTION, (HandOver,)
+        ),
+        Action(
+            "qualify-worker", "Note what a worker is trained for", QualifyForm, qualify_worker, rank="manager"
+        ),
+        Action("store-items", "Store items", StoreForm, store_items),
+        Action("disassemble-pack", "Disassemble a pack", DisassembleForm, disassemble_pack),
+        Action("weigh-materials", "Weigh the sorted materials", WeighForm, weigh_materials),
+        Action("diagnose-cells", "Diagnose the cells on the rack", DiagnoseForm, diagnose_cells),
+        Action("record-measurement", "Record a measurement", MeasuredForm, record_measurement),
+        Action("record-skip", "Record that a cell was not measured", SkippedForm, record_skip),
+        Action("grade-items", "Grade items", GradeForm, grade_items),
+        Action("release-item", "Release from a safety finding", ReleaseForm, release_item),
+        *SUPPLIER.actions,
+    ),
+    duties=(
+        Duty(COLLECTION, Request, note_request),
+        Duty(COLLECTION, Withdraw, called_off),
+        Duty(COLLECTION, Cancel, called_off),
+        Duty(COLLECTION, SignReceipt, take_over),
+        *SUPPLIER.duties,
+    ),
+)

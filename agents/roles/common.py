@@ -1,0 +1,257 @@
+"""What every company does: introduce itself, join, ask and answer, correct its records."""
+
+from uuid import UUID
+
+from pydantic import Field
+
+from agents.role import Action, Adopt, Case, Duty, Effect, Identify, Issue, Record, Role, Send, Trust
+from agents.roles.life import Form, Nothing, happened, known, say
+from protocols.disclosure import (
+    DISCLOSURE,
+    Ask,
+    Disclose,
+    DiscloseInPart,
+    Purpose,
+    Withheld,
+)
+from protocols.disclosure import Refuse as RefuseDisclosure
+from protocols.introduction import INTRODUCTION, Hello, Welcome
+from protocols.membership import (
+    MEMBERSHIP,
+    Accredit,
+    Apply,
+    Register,
+    Resign,
+    Retract,
+)
+from schemas.claims import CLAIMS, Introduction
+from schemas.errors import Forbidden, Invalid, Unknown
+from schemas.events import ANNULLED
+from schemas.items import Code
+
+# Introduction
+
+
+def _greeting[M: Hello](message: type[M], case: Case) -> Send:
+    me = case.books.company
+    claim = Introduction(did=me.did, connection_did=case.them.our_did)
+    return Send(message(name=me.name, did=me.did), credentials=(Issue(claim, me.did),))
+
+
+def _identified(hello: Hello, case: Case) -> Identify:
+    for held in case.credentials:
+        claim = Introduction.model_validate(held.claim) if held.type == "Introduction" else None
+        if claim and held.issuer == claim.did == hello.did and claim.connection_did == case.them.their_did:
+            if case.them.did not in ("", hello.did):
+                raise Forbidden("this connection belongs to another company")
+            return Identify(hello.did, hello.name)
+    raise Forbidden("the introduction does not prove which company is at the other end")
+
+
+def introduce(form: Nothing, case: Case) -> list[Effect]:
+    """Tell the peer which company we are, and prove it."""
+    return [_greeting(Hello, case)]
+
+
+def meet(hello: Hello, case: Case) -> list[Effect]:
+    """Note which company called, and introduce ourselves in turn."""
+    return [_identified(hello, case), _greeting(Welcome, case)]
+
+
+def be_met(welcome: Welcome, case: Case) -> list[Effect]:
+    """Note which company we called."""
+    return [_identified(welcome, case)]
+
+
+# Membership, the member's side
+
+
+def apply_for_membership(form: Apply, case: Case) -> list[Effect]:
+    """Ask the governance authority to admit us; whom we ask is whom we trust from now on."""
+    return [Trust(case.them.did), Send(form)]
+
+
+def retract_application(form: Retract, case: Case) -> list[Effect]:
+    """Take our application back."""
+    return [Send(form)]
+
+
+def resign(form: Resign, case: Case) -> list[Effect]:
+    """Leave."""
+    return [Send(form)]
+
+
+def be_accredited(message: Accredit, case: Case) -> list[Effect]:
+    """Check that the accreditation attached is about us and grants these roles."""
+    for held in case.credentials:
+        granted = tuple(held.claim.get("roles", ()))
+        if (held.type, held.about, granted) == ("Accreditation", case.books.company.did, message.roles):
+            return []
+    raise Invalid("the accreditation attached does not grant us these roles")
+
+
+def adopt_register(message: Register, case: Case) -> list[Effect]:
+    """Hold the attached register of members from now on."""
+    found = [Adopt(held) for held in case.credentials if held.type == "MembershipRegister"]
+    if not found:
+        raise Invalid("no register is attached")
+    return [*found]
+
+
+# Disclosure
+
+
+class AskForm(Form):
+    """What we would like to know."""
+
+    item: Code = Field(title="Item code")
+    purpose: Purpose = Field(title="Purpose")
+    claim_types: tuple[str, ...] = Field(default=(), max_length=40, title="Kinds of statement (none: all)")
+    note: str = Field(default="", max_length=1000, title="Note")
+
+
+class AnswerForm(Form):
+    """What we hold back, if anything."""
+
+    withhold: tuple[str, ...] = Field(default=(), max_length=40, title="Kinds of statement held back")
+    reason: str = Field(default="", max_length=1000, title="Reason for holding back")
+
+
+def ask_disclosure(form: AskForm, case: Case) -> list[Effect]:
+    """Ask a company what it knows of an item."""
+    unknown = [name for name in form.claim_types if name not in CLAIMS]
+    if unknown:
+        raise Invalid("there is no kind of statement “{name}”", name=unknown[0][:60])
+    return [Send(say(Ask, form))]
+
+
+def answer_disclosure(form: AnswerForm, case: Case) -> list[Effect]:
+    """Answer with all we hold on the item that was asked for, less what we hold back."""
+    asked = case.here.last(Ask)
+    held = case.books.credentials(asked.item)
+    wanted = [h for h in held if not asked.claim_types or h.type in asked.claim_types]
+    given = tuple(h.id for h in wanted if h.type not in form.withhold)
+    if not wanted:
+        raise Unknown("we hold nothing on {code}; refuse, and say so", code=asked.item)
+    if len(given) == len(wanted):
+        return [Send(Disclose(), credentials=given)]
+    reason = form.reason or "not for this purpose"
+    types = sorted({h.type for h in wanted} & set(form.withhold))
+    withheld = tuple(Withheld(claim_type=name, reason=reason) for name in types)
+    return [Send(DiscloseInPart(withheld=withheld), credentials=given)]
+
+
+def refuse_disclosure(form: RefuseDisclosure, case: Case) -> list[Effect]:
+    """Do not answer."""
+    return [Send(form)]
+
+
+# Our own records
+
+
+class AnnulForm(Form):
+    """Which event did not happen as recorded."""
+
+    item: Code = Field(title="Item code")
+    event: UUID = Field(title="Event")
+    reason: str = Field(min_length=1, max_length=1000, title="Reason")
+
+
+class NoteForm(Form):
+    """Something wrong with an item."""
+
+    item: Code = Field(title="Item code")
+    what: str = Field(min_length=1, max_length=1000, title="What is wrong")
+    disposal: str = Field(default="", max_length=400, title="What was done with it")
+    photos: tuple[str, ...] = Field(
+        default=(), max_length=20, title="Photos", json_schema_extra={"evidence": True}
+    )
+
+
+def annul_event(form: AnnulForm, case: Case) -> list[Effect]:
+    """Say that an event did not happen; both stay on record."""
+    known(case.books, [form.item])
+    if form.event not in {event.id for event in case.books.events(form.item)}:
+        raise Unknown("{code} has no event {event}", code=form.item, event=form.event)
+    record = happened(case, form.item, ANNULLED, how=form.reason)
+    event = record.event.model_validate(record.event.model_dump() | {"corrects": form.event})
+    return [Record(event)]
+
+
+def note_nonconformity(form: NoteForm, case: Case) -> list[Effect]:
+    """Record that an item is not as it should be."""
+    known(case.books, [form.item])
+    details = {"what": form.what, "disposal": form.disposal}
+    return [happened(case, form.item, "nonconforming", how=form.what, details=details, evidence=form.photos)]
+
+
+COMMON = Role(
+    "company",
+    actions=(
+        Action(
+            "introduce",
+            "Introduce ourselves",
+            Nothing,
+            introduce,
+            INTRODUCTION,
+            (Hello,),
+            opens=True,
+            rank="admin",
+        ),
+        Action(
+            "apply-for-membership",
+            "Apply for membership",
+            Apply,
+            apply_for_membership,
+            MEMBERSHIP,
+            (Apply,),
+            opens=True,
+            rank="admin",
+        ),
+        Action(
+            "retract-application",
+            "Retract the application",
+            Retract,
+            retract_application,
+            MEMBERSHIP,
+            (Retract,),
+            rank="admin",
+        ),
+        Action("resign", "Resign", Resign, resign, MEMBERSHIP, (Resign,), rank="admin"),
+        Action(
+            "ask-disclosure",
+            "Ask what is known of an item",
+            AskForm,
+            ask_disclosure,
+            DISCLOSURE,
+            (Ask,),
+            opens=True,
+        ),
+        Action(
+            "answer-disclosure",
+            "Answer the question",
+            AnswerForm,
+            answer_disclosure,
+            DISCLOSURE,
+            (Disclose, DiscloseInPart),
+            rank="manager",
+        ),
+        Action(
+            "refuse-disclosure",
+            "Refuse to answer",
+            RefuseDisclosure,
+            refuse_disclosure,
+            DISCLOSURE,
+            (RefuseDisclosure,),
+            rank="manager",
+        ),
+        Action("annul-event", "Annul a wrong record", AnnulForm, annul_event, rank="manager"),
+        Action("note-nonconformity", "Record a nonconformity", NoteForm, note_nonconformity),
+    ),
+    duties=(
+        Duty(INTRODUCTION, Hello, meet),
+        Duty(INTRODUCTION, Welcome, be_met),
+        Duty(MEMBERSHIP, Accredit, be_accredited),
+        Duty(MEMBERSHIP, Register, adopt_register),
+    ),
+)

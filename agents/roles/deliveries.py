@@ -1,0 +1,257 @@
+"""Lots: offered, ordered, shipped with their credentials, taken in item by item."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from pydantic import Field
+
+from agents.role import Action, Books, Case, Duty, Effect, Issue, Role, Send
+from agents.roles.life import Form, Nothing, handling_record, happened, known, latest, lineage
+from protocols.delivery import (
+    DELIVERY,
+    Accept,
+    AcceptInPart,
+    Cancel,
+    ConfirmReturn,
+    Decline,
+    Line,
+    Offer,
+    Order,
+    Rejection,
+    Return,
+    Ship,
+    Withdraw,
+)
+from protocols.exchange import Because
+from quality.gates import Purpose, gates
+from schemas.claims import ItemIdentity
+from schemas.errors import Invalid, Misstep
+from schemas.items import Code, mint
+
+
+class OfferForm(Form):
+    """The lot to offer."""
+
+    items: tuple[Code, ...] = Field(min_length=1, max_length=2000, title="Items")
+    purpose: Purpose = Field(title="Purpose")
+    price_jpy: int = Field(ge=-1_000_000_000, le=1_000_000_000, title="Price (yen; below zero: we pay you)")
+    note: str = Field(default="", max_length=1000, title="Note")
+
+
+def line(books: Books, code: str) -> Line:
+    """Return what a buyer needs to know of an item: grade, state of health, chemistry, mass."""
+    item = books.item(code)
+    diagnosis = latest(books, code, "DiagnosisResult")
+    graded = next((e for e in reversed(books.events(code, ours=True)) if e.what == "graded"), None)
+    soh = diagnosis.claim.get("soh_pct") if diagnosis else None
+    return Line(
+        item=code,
+        grade=str(graded.details.get("grade", "")) if graded else "",
+        soh_pct=Decimal(soh) if soh is not None else None,
+        chemistry=item.chemistry if item else "",
+        mass_kg=Decimal(item.mass_kg) if item and item.mass_kg else None,
+    )
+
+
+def check_gates(books: Books, code: str, purpose: Purpose) -> None:
+    """Raise `Misstep` with every reason why an item may not be shipped for this purpose."""
+    lives = lineage(books, code)
+    held = {held.type for life in lives for held in books.credentials(life.item)}
+    closed = [result.words for result in gates(lives, held, purpose) if not result.passed]
+    if closed:
+        raise Misstep(
+            "{code} may not be shipped for {purpose}: {why}", code=code, purpose=purpose, why=" ".join(closed)
+        )
+
+
+def offer_lot(form: OfferForm, case: Case) -> list[Effect]:
+    """Pack items that pass their gates into a lot, and offer it."""
+    known(case.books, form.items)
+    if len(set(form.items)) < len(form.items):
+        raise Invalid("an item is in the lot twice")
+    for code in form.items:
+        check_gates(case.books, code, form.purpose)
+    lot = mint("lot")
+    lines = tuple(line(case.books, code) for code in form.items)
+    return [
+        Issue(ItemIdentity(item=lot, kind="lot", made_of=form.items), lot),
+        happened(case, lot, "lotted", details={"lot": lot}),
+        *(happened(case, code, "lotted", details={"lot": lot}) for code in form.items),
+        Send(Offer(lot=lot, purpose=form.purpose, lines=lines, price_jpy=form.price_jpy, note=form.note)),
+    ]
+
+
+def unlotted(message: Because, case: Case) -> list[Effect]:
+    """Take the lot apart again: it was not sold."""
+    offer = case.here.last(Offer)
+    codes = (*(line.item for line in offer.lines), offer.lot)
+    return [happened(case, code, "unlotted", how=message.reason) for code in codes]
+
+
+def withdraw_offer(form: Withdraw, case: Case) -> list[Effect]:
+    """Take the lot off offer."""
+    return [Send(form), *unlotted(form, case)]
+
+
+def ship_lot(form: Ship, case: Case) -> list[Effect]:
+    """Send the lot off with everything the buyer may check: identities, histories, handling, diagnoses."""
+    books, offer = case.books, case.here.last(Offer)
+    codes = [line.item for line in offer.lines]
+    details = {"carrier": form.carrier, "purpose": offer.purpose}
+    ancestors = dict.fromkeys(life.item for code in codes for life in lineage(books, code)[1:])
+    attached: list[str | Issue] = []
+    for code in (offer.lot, *codes, *ancestors):
+        wanted = ("ItemIdentity", "VehicleHistory", "DiagnosisResult")
+        attached += [held.id for held in books.credentials(code) if held.type in wanted]
+        attached += [held.id for held in books.credentials(code, "HandlingRecord") if held.source]
+        if (record := handling_record(books, code)) is not None:
+            attached.append(record)
+    return [
+        *(happened(case, code, "shipped", details=details) for code in (offer.lot, *codes)),
+        Send(form, credentials=tuple(attached)),
+    ]
+
+
+def all_delivered(message: Accept, case: Case) -> list[Effect]:
+    """Note that everything was accepted."""
+    return _delivered(case, {})
+
+
+def delivered_in_part(message: AcceptInPart, case: Case) -> list[Effect]:
+    """Note what was accepted and what was not."""
+    return _delivered(case, _reasons(case, message.rejected))
+
+
+def _delivered(case: Case, reasons: dict[str, str]) -> list[Effect]:
+    offer = case.here.last(Offer)
+    return [
+        happened(case, code, "rejected", details={"reason": reasons[code]}, who=case.them.name)
+        if code in reasons
+        else happened(case, code, "accepted", who=case.them.name)
+        for code in (*(line.item for line in offer.lines), offer.lot)
+    ]
+
+
+def _reasons(case: Case, rejected: Sequence[Rejection]) -> dict[str, str]:
+    reasons = {rejection.item: rejection.reason for rejection in rejected}
+    lines = {line.item for line in case.here.last(Offer).lines}
+    if strange := reasons.keys() - lines:
+        raise Invalid("{code} is not in the lot", code=min(strange))
+    return reasons
+
+
+def confirm_return(form: Nothing, case: Case) -> list[Effect]:
+    """Confirm that the rejected items are back."""
+    rejected = case.here.last(AcceptInPart).rejected
+    return [
+        *(happened(case, r.item, "returned", details={"reason": r.reason}) for r in rejected),
+        Send(ConfirmReturn()),
+    ]
+
+
+def order_lot(form: Order, case: Case) -> list[Effect]:
+    """Order the lot."""
+    return [Send(form)]
+
+
+def decline_lot(form: Decline, case: Case) -> list[Effect]:
+    """Do not take the lot."""
+    return [Send(form)]
+
+
+def cancel_order(form: Cancel, case: Case) -> list[Effect]:
+    """Cancel our order."""
+    return [Send(form)]
+
+
+def check_shipment(message: Ship, case: Case) -> list[Effect]:
+    """Refuse a shipment in which an item of the lot has no identity, or for reuse no diagnosis."""
+    offer = case.here.last(Offer)
+    stated = {(held.about, held.type) for held in case.credentials}
+    needed = ("ItemIdentity", "DiagnosisResult") if offer.purpose == "reuse" else ("ItemIdentity",)
+    for item in offer.lines:
+        for type_ in needed:
+            if (item.item, type_) not in stated:
+                raise Invalid("the {type} of {code} is missing", type=type_, code=item.item)
+    return []
+
+
+def accept_lot(form: Nothing, case: Case) -> list[Effect]:
+    """Accept everything that arrived."""
+    offer = case.here.last(Offer)
+    codes = (offer.lot, *(line.item for line in offer.lines))
+    return [*(happened(case, code, "accepted") for code in codes), Send(Accept())]
+
+
+def accept_lot_in_part(form: AcceptInPart, case: Case) -> list[Effect]:
+    """Accept all but some items, and say why."""
+    reasons = _reasons(case, form.rejected)
+    offer = case.here.last(Offer)
+    effects: list[Effect] = [happened(case, offer.lot, "accepted")]
+    for item in offer.lines:
+        if item.item in reasons:
+            effects.append(happened(case, item.item, "rejected", details={"reason": reasons[item.item]}))
+        else:
+            effects.append(happened(case, item.item, "accepted"))
+    return [*effects, Send(form)]
+
+
+def return_items(form: Return, case: Case) -> list[Effect]:
+    """Send the rejected items back."""
+    rejected = case.here.last(AcceptInPart).rejected
+    details = {"carrier": form.carrier}
+    return [*(happened(case, r.item, "returned", details=details) for r in rejected), Send(form)]
+
+
+SUPPLIER = Role(
+    "supplier",
+    actions=(
+        Action(
+            "offer-lot", "Offer a lot", OfferForm, offer_lot, DELIVERY, (Offer,), opens=True, rank="manager"
+        ),
+        Action(
+            "withdraw-offer",
+            "Withdraw the offer",
+            Withdraw,
+            withdraw_offer,
+            DELIVERY,
+            (Withdraw,),
+            rank="manager",
+        ),
+        Action("ship-lot", "Ship the lot", Ship, ship_lot, DELIVERY, (Ship,)),
+        Action(
+            "confirm-return",
+            "Confirm that returned items are back",
+            Nothing,
+            confirm_return,
+            DELIVERY,
+            (ConfirmReturn,),
+        ),
+    ),
+    duties=(
+        Duty(DELIVERY, Decline, unlotted),
+        Duty(DELIVERY, Cancel, unlotted),
+        Duty(DELIVERY, Accept, all_delivered),
+        Duty(DELIVERY, AcceptInPart, delivered_in_part),
+    ),
+)
+
+RECEIVER = Role(
+    "receiver",
+    actions=(
+        Action("order-lot", "Order the lot", Order, order_lot, DELIVERY, (Order,), rank="manager"),
+        Action("decline-lot", "Decline the lot", Decline, decline_lot, DELIVERY, (Decline,), rank="manager"),
+        Action("cancel-order", "Cancel the order", Cancel, cancel_order, DELIVERY, (Cancel,), rank="manager"),
+        Action("accept-lot", "Accept everything", Nothing, accept_lot, DELIVERY, (Accept,)),
+        Action(
+            "accept-lot-in-part",
+            "Accept all but some items",
+            AcceptInPart,
+            accept_lot_in_part,
+            DELIVERY,
+            (AcceptInPart,),
+        ),
+        Action("return-items", "Send rejected items back", Return, return_items, DELIVERY, (Return,)),
+    ),
+    duties=(Duty(DELIVERY, Ship, check_shipment),),
+)

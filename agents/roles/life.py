@@ -1,0 +1,96 @@
+"""Words for what happens to items, and the pieces of their story that roles share."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agents.role import Books, Case, Held, Issue, Record
+from protocols.exchange import Message
+from quality.lifecycle import Life
+from schemas.claims import HandlingRecord
+from schemas.errors import Invalid, Unknown
+from schemas.events import Event
+from schemas.items import Code, kind_of
+
+
+class Form(BaseModel):
+    """What a person fills in."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, str_max_length=4000)
+
+
+class Nothing(Form):
+    """A form without fields: the button alone says it."""
+
+
+class Why(Form):
+    """A form that asks for the reason alone."""
+
+    reason: str = Field(min_length=1, max_length=1000, title="Reason")
+
+
+def say[M: Message](message: type[M], form: BaseModel) -> M:
+    """Return the message with those fields of the form that it has."""
+    return message.model_validate({name: getattr(form, name) for name in message.model_fields})
+
+
+def happened(
+    case: Case,
+    item: str,
+    what: str,
+    *,
+    where: str = "",
+    how: str = "",
+    details: Mapping[str, Any] | None = None,
+    evidence: tuple[str, ...] = (),
+    who: str = "",
+) -> Record:
+    """Return the event `what` in the life of an item, now, by the person who acts."""
+    return Record(
+        Event(
+            item=item,
+            kind=kind_of(item),
+            what=what,
+            when=case.books.now,
+            where=where,
+            who=who or case.user or case.books.company.name,
+            how=how,
+            details=dict(details or {}),
+            evidence=evidence,
+            exchange=case.exchange.thread if case.exchange else "",
+        )
+    )
+
+
+def known(books: Books, codes: Iterable[Code], kind: str | None = None) -> None:
+    """Raise `Unknown` for the first code that names no item here, `Invalid` for one of another kind."""
+    for code in codes:
+        item = books.item(code)
+        if item is None:
+            raise Unknown("we have no item {code}", code=code)
+        if kind and item.kind != kind:
+            raise Invalid("{code} is a {kind}, not a {wanted}", code=code, kind=item.kind, wanted=kind)
+
+
+def latest(books: Books, about: str, type: str) -> Held | None:
+    """Return the newest credential of a type about an item."""
+    return next(reversed(books.credentials(about, type)), None)
+
+
+def lineage(books: Books, code: str) -> list[Life]:
+    """Return an item's life here, then the lives of what it came out of, as far as we know them."""
+    lives, above = [], books.item(code)
+    while above is not None:
+        lives.append(Life(above.code, above.kind, books.events(above.code, ours=True)))
+        above = books.item(above.part_of) if above.part_of else None
+    return lives
+
+
+def handling_record(books: Books, item: str) -> Issue | None:
+    """Return our record of an item's handling, as others may read it: our company instead of our people."""
+    events = tuple(
+        event.model_copy(update={"who": books.company.did, "exchange": ""})
+        for event in books.events(item, ours=True)
+    )
+    return Issue(HandlingRecord(item=item, events=events), item) if events else None
