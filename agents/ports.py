@@ -305,8 +305,8 @@ class Desk(Books, Protocol):
 class Store(Protocol):
     """Where a company's books are kept."""
 
-    async def read[T](self, work: Callable[[Books], T]) -> T:
-        """Run `work` on the books as they stand."""
+    async def read[T](self, work: Callable[[Desk], T]) -> T:
+        """Run `work` on the books as they stand; it may look at everything and change nothing."""
         ...
 
     async def write[T](self, work: Callable[[Desk], T]) -> T:

@@ -55,7 +55,12 @@ async def run(
     async with serve(cells, time_scale=0, noise=NOISE, seed=seed) as rack:
         station = Station(rack.meter_resource, rack.switch_resource, settings=chosen)
         outcomes = await asyncio.to_thread(
-            station.diagnose, codes(cells), "operator 7", 25.0, soc_pct=50.0, on_progress=prepare(station, rack)
+            station.diagnose,
+            codes(cells),
+            "operator 7",
+            25.0,
+            soc_pct=50.0,
+            on_progress=prepare(station, rack),
         )
         assert rack.closed is None
         return outcomes, rack

@@ -1,0 +1,1 @@
+"""Gateways to machines and other systems."""
