@@ -41,7 +41,7 @@ from credentials.resolution import Resolver
 from credentials.vc import credential, digest
 from governance.framework import Framework
 from protocols.catalogue import MESSAGES
-from protocols.exchange import Exchange, Message, Protocol, Said
+from protocols.exchange import Exchange, Message, Protocol, Said, Unreadable
 from protocols.introduction import INTRODUCTION
 from protocols.membership import MEMBERSHIP
 from quality.lifecycle import Life
@@ -51,12 +51,6 @@ from schemas.events import Event
 from schemas.items import item_uri
 
 LOG = logging.getLogger(__name__)
-
-
-class Unreadable(Message):
-    """A message refused before it could be read; it only keeps its place in its sender's order."""
-
-    kind = "unreadable"
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,12 @@ class Because(Message):
     reason: str = Field(min_length=1, max_length=1000, title="Reason")
 
 
+class Unreadable(Message):
+    """A message refused before it could be read; it only keeps its place in its sender's order."""
+
+    kind: ClassVar[str] = "unreadable"
+
+
 @dataclass(frozen=True)
 class Step:
     """In `state`, `sender` may send `message`; the exchange is then in `next_state`."""
