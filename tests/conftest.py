@@ -6,9 +6,14 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from hypothesis import settings
 from sqlalchemy import make_url
 
 POSTGRESQL = "MEGURI_TEST_POSTGRESQL"
+
+# A busy machine is no reason to fail.
+settings.register_profile("meguri", deadline=None)
+settings.load_profile("meguri")
 
 
 @pytest.fixture
