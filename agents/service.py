@@ -4,7 +4,7 @@ import json
 import logging
 from asyncio import gather
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -120,13 +120,15 @@ class Agent:
     async def receive(self, peer: Peer, parcels: Sequence[Parcel]) -> list[Verdict]:
         """Take in what a peer sent, in the order given; each parcel commits or is refused by itself.
 
-        A verdict is returned only for what is committed: taken, kept for its turn, or refused.
+        A verdict is returned only for what is committed: taken, kept for its turn, or refused. A parcel
+        without one must come again. Verdicts on parcels that had waited for these come last.
         """
 
-        def one(parcel: Parcel) -> Callable[[Desk], tuple[Verdict, frozenset[str]]]:
-            def work(desk: Desk) -> tuple[Verdict, frozenset[str]]:
+        def one(parcel: Parcel) -> Callable[[Desk], tuple[list[Verdict], frozenset[str]]]:
+            def work(desk: Desk) -> tuple[list[Verdict], frozenset[str]]:
                 change = _Change(self, desk)
-                return change.receive(desk.peer(peer.id) or peer, parcel), frozenset(change.wake)
+                verdict = change.receive(desk.peer(peer.id) or peer, parcel)
+                return [*((verdict,) if verdict else ()), *change.late], frozenset(change.wake)
 
             return work
 
@@ -134,31 +136,41 @@ class Agent:
         outcomes = await gather(
             *(self.store.write(one(parcel)) for parcel in parcels), return_exceptions=True
         )
-        verdicts = []
+        verdicts: list[Verdict] = []
         for parcel, outcome in zip(parcels, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 # No verdict: the peer will send it again.
                 LOG.error("could not take message %s from %s", parcel.id, peer.id, exc_info=outcome)
                 continue
-            verdict, woken = outcome
-            verdicts.append(verdict)
+            reached, woken = outcome
+            verdicts += reached
             if woken:
                 self.courier.wake(woken)
         return verdicts
 
-    async def settle(self, peer: str, taken: Sequence[str], problems: Sequence[Verdict]) -> None:
-        """Note what a peer's application says became of our messages."""
+    async def settle(self, peer: str, taken: Sequence[str], problems: Sequence[Verdict]) -> list[Verdict]:
+        """Note what a peer's application says became of our messages.
 
-        def work(desk: Desk) -> None:
+        Returns verdicts on the peer's own messages that had to wait for this news.
+        """
+
+        def work(desk: Desk) -> tuple[list[Verdict], frozenset[str]]:
+            change = _Change(self, desk)
             desk.settle(peer, taken, "taken")
             for problem in problems:
-                words = problem.template
-                for letter in desk.settle(peer, (problem.id,), "refused", words):
-                    exchange = desk.exchange(letter.thread)
-                    if exchange is not None:
-                        _Change(self, desk).void(exchange, letter.id, words)
+                told = {
+                    "code": problem.code,
+                    "template": problem.template,
+                    "values": dict(problem.values or {}),
+                }
+                for letter in desk.settle(peer, (problem.id,), "refused", json.dumps(told)):
+                    change.void(letter)
+            return change.late, frozenset(change.wake)
 
-        await self.store.write(work)
+        late, woken = await self.store.write(work)
+        if woken:
+            self.courier.wake(woken)
+        return late
 
     def check(self, document: Mapping[str, Any], books: Books, trusted: str = "") -> tuple[str, str]:
         """Return the claim type and issuer of a credential, or raise `Invalid` with what is wrong with it.
@@ -195,6 +207,7 @@ class _Change:
         self.user = user
         self.wake: set[str] = set()
         self.issued: dict[int, Held] = {}
+        self.late: list[Verdict] = []
         self.jobs: list[str] = []
 
     # What a person does
@@ -255,8 +268,11 @@ class _Change:
 
     # What a peer sends
 
-    def receive(self, peer: Peer, parcel: Parcel) -> Verdict:
-        """Take in one parcel: once, in its turn, and only when all of it is right."""
+    def receive(self, peer: Peer, parcel: Parcel) -> Verdict | None:
+        """Take in one parcel: once, in its turn, and only when all of it is right.
+
+        None means that it cannot be judged before the peer's verdict on one of our messages is here.
+        """
         if (before := self.desk.letter(peer.id, parcel.id)) is not None:
             if before.status == "refused":
                 return _told(parcel.id, before.problem)
@@ -268,11 +284,19 @@ class _Change:
             self.post_in(peer, parcel, "waiting", whole=True)
             return Verdict(parcel.id)
         verdict = self.take(peer, parcel, exchange, due)
-        while (early := self.desk.waiting(peer.id, parcel.thread, parcel.order + 1)) is not None:
-            parcel = parcel_from(early)
-            exchange = self.desk.exchange(parcel.thread)
-            self.take(peer, parcel, exchange, parcel.order)
+        if verdict is not None:
+            self.drain(peer, parcel.thread, parcel.order + 1)
         return verdict
+
+    def drain(self, peer: Peer, thread: str, order: int) -> None:
+        """Take the messages that had arrived early and are due now."""
+        while (early := self.desk.waiting(peer.id, thread, order)) is not None:
+            verdict = self.take(peer, parcel_from(early), self.desk.exchange(thread), order)
+            if verdict is None:
+                return
+            if not verdict.taken:
+                self.late.append(verdict)
+            order += 1
 
     def opening_was_refused(self, peer: Peer, parcel: Parcel) -> bool:
         return any(
@@ -280,7 +304,7 @@ class _Change:
             for letter in self.desk.letters(parcel.thread, outward=False)
         )
 
-    def take(self, peer: Peer, parcel: Parcel, exchange: Exchange | None, due: int) -> Verdict:
+    def take(self, peer: Peer, parcel: Parcel, exchange: Exchange | None, due: int) -> Verdict | None:
         """Take a parcel whose turn it is, or refuse it; either way it has had its turn."""
         try:
             protocol, message = read_message(parcel)
@@ -299,6 +323,10 @@ class _Change:
                         "the file “{name}” {problem}", name=enclosure.name, problem=enclosure.problem
                     )
             credentials = self.check_credentials(peer, parcel, protocol)
+        except Misstep as misstep:
+            if exchange is not None and self.unheard(exchange, parcel):
+                return None
+            return self.refuse(peer, parcel, exchange, due, misstep)
         except Fault as fault:
             return self.refuse(peer, parcel, exchange, due, fault)
         try:
@@ -307,6 +335,14 @@ class _Change:
         except Fault as fault:
             return self.refuse(peer, parcel, exchange, due, fault)
         return Verdict(parcel.id)
+
+    def unheard(self, exchange: Exchange, parcel: Parcel) -> bool:
+        """Say whether the peer has judged a message of ours that this one builds on, and not told us yet.
+
+        It may have refused ours: its next step would then look out of step here only until we know.
+        """
+        ours = self.desk.letters(exchange.thread, outward=True)
+        return any(letter.status == "queued" and letter.order <= parcel.seen for letter in ours)
 
     def settle_in(
         self, peer: Peer, parcel: Parcel, after: Exchange, said: Said, credentials: tuple[Held, ...]
@@ -317,7 +353,7 @@ class _Change:
         evidence = tuple(self.note_evidence(peer, parcel))
         self.post_in(peer, parcel, "taken", tuple(held.id for held in credentials))
         self.save(after, said)
-        if said in after.standing:
+        if any(one.id == said.id for one in reversed(after.standing)):
             case = Case(self.desk, "", after, self.desk.peer(peer.id) or peer, credentials, evidence)
             self.apply(self.agent.play.answer(said.message, case), after)
 
@@ -337,9 +373,9 @@ class _Change:
         self.post_in(peer, parcel, "refused", problem=problem)
         if exchange is not None and exchange.peer == peer.id and exchange.said and parcel.order == due:
             sender = exchange.protocol.other(exchange.side)
-            seen = min(parcel.seen, len(exchange.by(exchange.side)))
-            said = Said(parcel.id, sender, parcel.order, seen, Unreadable(), void=problem)
-            self.save(replace(exchange, said=(*exchange.said, said)), said)
+            said = Said(parcel.id, sender, parcel.order, parcel.seen, Unreadable(), void=problem)
+            after = exchange.after(said)
+            self.save(after, after.said[-1])
         return Verdict(parcel.id, fault.code, fault.template, values)
 
     def check_credentials(self, peer: Peer, parcel: Parcel, protocol: Protocol) -> tuple[Held, ...]:
@@ -539,11 +575,17 @@ class _Change:
             self.desk.set("register-version", str(register.version))
             self.desk.set("register", register.model_dump_json())
 
-    def void(self, exchange: Exchange, id: str, reason: str) -> None:
+    def void(self, letter: Letter) -> None:
         """Take back a message of ours that the peer refused."""
-        after = exchange.voided(id, reason)
-        said = next(s for s in after.said if s.id == id)
-        self.save(after, said)
+        exchange = self.desk.exchange(letter.thread)
+        if exchange is None:
+            return
+        after = exchange.voided(letter.id, letter.problem)
+        self.save(after, next(s for s in after.said if s.id == letter.id))
+        peer = self.desk.peer(letter.peer)
+        if peer is not None:
+            theirs = after.by(after.protocol.other(after.side))
+            self.drain(peer, letter.thread, len(theirs) + 1)
 
     def save(self, exchange: Exchange, said: Said) -> None:
         """Save an exchange, what it is about, and whether something is for us to do."""
