@@ -1,0 +1,997 @@
+"""The desk: a company's books in one transaction, as statements on the tables."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+from uuid import uuid4
+
+from pydantic import ValidationError
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Executable,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
+
+from agents.ports import AwaitedFile, Delivery, Job, JobState, Letter, Pass, User
+from agents.role import Company, Dealing, Evidence, Held, Item, Peer
+from agents.store import tables
+from agents.store.cache import Cache, Layers
+from agents.store.tables import (
+    account,
+    alias,
+    credential,
+    done,
+    entry,
+    evidence,
+    exchange,
+    item,
+    job,
+    login_failure,
+    measurement,
+    message,
+    part,
+    peer,
+    qualification,
+    setting,
+)
+from agents.store.tables import event as event_table
+from protocols.catalogue import PROTOCOLS
+from protocols.exchange import Exchange, Message, Protocol, Said, Unreadable
+from schemas.claims import Member, MembershipRegister
+from schemas.errors import Fault, Forbidden, Invalid, Misstep, Unavailable, Unknown
+from schemas.events import Event
+
+LOG = logging.getLogger(__name__)
+
+FAILURES_KEPT = timedelta(days=7)
+_IDS_AT_ONCE = 500
+
+type Kept = tuple[int, Exchange]
+type Values = dict[str, Any]
+
+_LETTER = (
+    message.c.peer,
+    message.c.id,
+    message.c.outward,
+    message.c.thread,
+    message.c.protocol,
+    message.c.kind,
+    message.c.sender_order,
+    message.c.seen,
+    message.c.body,
+    message.c.credentials,
+    message.c.evidence,
+    message.c.status,
+    message.c.problem,
+    message.c.at,
+    message.c.attempts,
+    message.c.next_at,
+    message.c.sent_at,
+)
+_PEER = (peer.c.id, peer.c.connection, peer.c.our_did, peer.c.their_did, peer.c.did, peer.c.name)
+_ITEM = (
+    item.c.code,
+    item.c.kind,
+    item.c.registrar,
+    item.c.part_of,
+    item.c.made_of,
+    item.c.position,
+    item.c.model,
+    item.c.chemistry,
+    item.c.mass_kg,
+)
+_HELD = (
+    credential.c.id,
+    credential.c.type,
+    credential.c.about,
+    credential.c.issuer,
+    credential.c.at,
+    credential.c.digest,
+    credential.c.document,
+    credential.c.source,
+)
+_EVIDENCE = (evidence.c.digest, evidence.c.name, evidence.c.media_type, evidence.c.size, evidence.c.state)
+_JOB = (job.c.id, job.c.job, job.c.details, job.c.state, job.c.progress, job.c.at)
+_USER = (account.c.name, account.c.secret, account.c.rank, account.c.language)
+_PASS = (
+    entry.c.digest,
+    entry.c.kind,
+    entry.c.user,
+    entry.c.rank,
+    entry.c.label,
+    entry.c.csrf,
+    entry.c.at,
+    entry.c.expires,
+)
+
+
+class _Statements:
+    """The statements of the message path, built once for each kind of database."""
+
+    def __init__(self, dialect: str) -> None:
+        self.insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+        letter = select(*_LETTER)
+        self.letter = letter.where(message.c.peer == bindparam("p"), message.c.id == bindparam("i"))
+        self.waiting = (
+            letter.where(
+                message.c.peer == bindparam("p"),
+                message.c.thread == bindparam("t"),
+                message.c.sender_order == bindparam("o"),
+                message.c.status == "waiting",
+            )
+            .order_by(message.c.number)
+            .limit(1)
+        )
+        # A message that came early has a row already, which now takes its final form.
+        fresh = self.insert(message).inline()
+        kept = ("peer", "id", "number", "outward")
+        self.post = fresh.on_conflict_do_update(
+            index_elements=[message.c.peer, message.c.id],
+            set_={c.name: fresh.excluded[c.name] for c in message.c if c.name not in kept},
+            where=message.c.status == "waiting",
+        )
+        self.place = (
+            update(message)
+            .where(message.c.peer == bindparam("p"), message.c.id == bindparam("i"))
+            .values(place=bindparam("place"), seen=bindparam("seen"))
+        )
+        self.open = insert(exchange)
+        self.advance = (
+            update(exchange)
+            .where(exchange.c.thread == bindparam("t"))
+            .values({name: bindparam(name) for name in ("state", "about", "ours", "updated", "version")})
+        )
+        self.exchange = select(
+            exchange.c.version, exchange.c.protocol, exchange.c.side, exchange.c.peer
+        ).where(exchange.c.thread == bindparam("t"))
+        self.said = (
+            select(
+                message.c.id,
+                message.c.outward,
+                message.c.sender_order,
+                message.c.seen,
+                message.c.kind,
+                message.c.body,
+                message.c.status,
+                message.c.problem,
+            )
+            .where(message.c.thread == bindparam("t"), message.c.place.is_not(None))
+            .order_by(message.c.place)
+        )
+        self.setting = select(setting.c.value).where(setting.c.name == bindparam("n"))
+        self.peer = select(*_PEER).where(peer.c.id == bindparam("i"))
+        self.attempted = (
+            update(message)
+            .where(
+                message.c.peer == bindparam("p"),
+                message.c.id.in_(bindparam("ids", expanding=True)),
+                message.c.status == "queued",
+            )
+            .values(attempts=message.c.attempts + 1, next_at=bindparam("due"), sent_at=bindparam("now"))
+        )
+        self.settle = (
+            update(message)
+            .where(
+                message.c.peer == bindparam("p"),
+                message.c.id.in_(bindparam("ids", expanding=True)),
+                message.c.outward,
+                message.c.status.in_(("queued", "dead")),
+                message.c.status != bindparam("final"),
+            )
+            .values(status=bindparam("final"), problem=bindparam("words"), done_at=bindparam("now"))
+            .returning(message.c.number, *_LETTER)
+        )
+        # A message that was tried before may be on its way; one that was not is never overtaken.
+        earlier = message.alias("earlier")
+        never_tried = (
+            select(literal(1))
+            .where(
+                earlier.c.peer == message.c.peer,
+                earlier.c.thread == message.c.thread,
+                earlier.c.number < message.c.number,
+                earlier.c.status == "queued",
+                earlier.c.attempts == 0,
+                earlier.c.next_at > bindparam("now"),
+            )
+            .exists()
+        )
+        queued = letter.where(message.c.peer == bindparam("p"), message.c.status == "queued")
+        self.queued = queued.order_by(message.c.number).limit(bindparam("most"))
+        self.due = (
+            queued.where(message.c.next_at <= bindparam("now"), ~never_tried)
+            .order_by(message.c.number)
+            .limit(bindparam("most"))
+        )
+
+
+_statements = cache(_Statements)
+
+
+class Register:
+    """The members of the register we hold, read from its text once a version."""
+
+    def __init__(self) -> None:
+        self._read: tuple[str, tuple[Member, ...]] = ("", ())
+
+    def members(self, text: str) -> tuple[Member, ...]:
+        """Return the members that the register's text names."""
+        known, members = self._read
+        if text != known:
+            members = MembershipRegister.model_validate_json(text).members
+            self._read = text, members
+        return members
+
+
+def unavailable(error: BaseException) -> Unavailable:
+    """Return what to tell whoever asked when the database fails."""
+    reason = " ".join(str(getattr(error, "orig", None) or error).split())
+    return Unavailable("the company's database does not answer: {reason}", reason=reason[:200])
+
+
+class SqlDesk:
+    """The books in one transaction; see `agents.role.Books` and `agents.ports.Desk` for what each does."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        company: Company,
+        now: datetime,
+        layers: Layers,
+        committed: Cache,
+        register: Register,
+    ) -> None:
+        self.connection = connection
+        self.company = company
+        self.now = now
+        # Set once the transaction is beyond saving; from then on nothing more is tried in it.
+        self.lost: Unavailable | None = None
+        self._sql = _statements(connection.dialect.name)
+        self._layers = layers
+        self._committed = committed
+        self._register = register
+        self._posted: Letter | None = None
+        self._depth = 0
+
+    # Statements
+
+    def _execute(self, statement: Executable, values: Any = None) -> CursorResult[Any]:
+        if self._posted is not None:
+            letter, self._posted = self._posted, None
+            self._write_message(letter, None)
+        if self.lost is not None:
+            raise self.lost
+        return self.connection.execute(statement, values)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Put a failure of the database in words, and note when the transaction is lost with it."""
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except (DataError, UnicodeEncodeError) as error:
+            raise Invalid("it holds characters or figures that cannot be stored") from error
+        except DBAPIError as error:
+            self.lost = unavailable(error)
+            raise self.lost from error
+        except StatementError as error:
+            if isinstance(error.orig, (Fault, ValueError)):
+                raise error.orig from None
+            raise
+
+    def _all(self, statement: Executable, values: Values | None = None) -> Sequence[Any]:
+        with self._told():
+            return self._execute(statement, values).all()
+
+    def _first(self, statement: Executable, values: Values | None = None) -> Any:
+        with self._told():
+            return self._execute(statement, values).first()
+
+    def _value(self, statement: Executable, values: Values | None = None) -> Any:
+        row = self._first(statement, values)
+        return row[0] if row is not None else None
+
+    def _write(self, statement: Executable, values: Values | list[Values] | None = None) -> int:
+        """Execute, and return how many rows it touched."""
+        with self._told():
+            return self._execute(statement, values).rowcount
+
+    def _keep(self, table: Any, *key: str, **values: Any) -> bool:
+        """Add a row; return False, changing nothing, where there is one of this key."""
+        statement = self._sql.insert(table).inline().on_conflict_do_nothing(index_elements=key)
+        return self._write(statement, values) == 1
+
+    def _put(self, table: Any, key: str, **values: Any) -> None:
+        """Add a row, or change the one of this key."""
+        fresh = self._sql.insert(table).inline()
+        changes = {name: fresh.excluded[name] for name in values if name != key}
+        self._write(fresh.on_conflict_do_update(index_elements=[key], set_=changes), values)
+
+    def _raw(self, command: str) -> None:
+        # Past SQLAlchemy, which takes ten times as long over a statement without values.
+        if self.lost is not None:
+            raise self.lost
+        driver = self.connection.dialect.import_dbapi()
+        try:
+            cursor = self.connection.connection.cursor()
+            cursor.execute(command)
+            cursor.close()
+        except driver.Error as error:
+            self.lost = unavailable(error)
+            raise self.lost from error
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what the block wrote when it raises, and let the error pass."""
+        self._flush()
+        name = f"s{self._depth}"
+        self._raw(f"SAVEPOINT {name}")
+        self._depth += 1
+        self._layers.open()
+        try:
+            yield
+            self._flush()
+            self._raw(f"RELEASE SAVEPOINT {name}")
+        except BaseException:
+            self._posted = None
+            self._layers.drop()
+            self._depth -= 1
+            if self.lost is None:
+                self._raw(f"ROLLBACK TO SAVEPOINT {name}")
+                self._raw(f"RELEASE SAVEPOINT {name}")
+            raise
+        self._layers.keep()
+        self._depth -= 1
+
+    # Exchanges
+
+    def exchange(self, thread: str) -> Exchange | None:
+        """Return one exchange."""
+        kept = self._kept(thread)
+        return kept[1] if kept else None
+
+    def _kept(self, thread: str) -> Kept | None:
+        return self._layers.recall(("exchange", thread), lambda: self._load(thread))
+
+    def _load(self, thread: str) -> Kept | None:
+        row = self._first(self._sql.exchange, {"t": thread})
+        if row is None:
+            return None
+        kept: Kept | None = self._committed.peek(("exchange", thread))
+        if kept is not None and kept[0] == row.version:
+            return kept
+        protocol = PROTOCOLS[row.protocol]
+        other = protocol.other(row.side)
+        said = tuple(
+            Said(
+                id,
+                row.side if outward else other,
+                order,
+                seen,
+                _read(protocol, kind, body, refused=status == "refused" and not outward),
+                problem if status == "refused" else "",
+            )
+            for id, outward, order, seen, kind, body, status, problem in self._all(
+                self._sql.said, {"t": thread}
+            )
+        )
+        return row.version, Exchange(thread, protocol, row.side, row.peer, said)
+
+    def save(self, exchange: Exchange, said: Said, *, about: str, ours: bool) -> None:
+        """Save an exchange after `said`, whose message row is written apart."""
+        known = self._peer_id(exchange.peer)
+        if known != exchange.peer:
+            exchange = replace(exchange, peer=known)
+        place = len(exchange.said) - 1
+        if exchange.said[place].id != said.id:
+            place = next(n for n, one in enumerate(exchange.said) if one.id == said.id)
+        said = exchange.said[place]
+        letter = self._posted
+        if letter is not None and (letter.peer, letter.id) == (known, said.id):
+            # Posted a moment ago, so that one statement can write the row with its place.
+            self._posted = None
+            self._write_message(
+                letter if letter.seen == said.seen else replace(letter, seen=said.seen), place
+            )
+        elif self._write(self._sql.place, {"p": known, "i": said.id, "place": place, "seen": said.seen}) != 1:
+            raise Unknown("there is no message {id} to save the exchange after", id=said.id[:60])
+        kept = self._kept(exchange.thread)
+        version = kept[0] + 1 if kept else 1
+        values = {
+            "state": exchange.state,
+            "about": about,
+            "ours": ours,
+            "updated": self.now,
+            "version": version,
+        }
+        if kept:
+            self._write(self._sql.advance, {"t": exchange.thread, **values})
+        else:
+            values |= {
+                "thread": exchange.thread,
+                "protocol": exchange.protocol.name,
+                "side": exchange.side,
+                "peer": known,
+                "opened": self.now,
+            }
+            self._write(self._sql.open, values)
+        self._layers.put(("exchange", exchange.thread), (version, exchange))
+
+    def dealings(
+        self,
+        protocol: str | None = None,
+        states: Sequence[str] = (),
+        about: str | None = None,
+        ours: bool | None = None,
+        limit: int = 1000,
+        offset: int = 0,
+    ) -> list[Dealing]:
+        """List exchanges, the latest change first."""
+        c = exchange.c
+        query = select(c.thread, c.protocol, c.side, c.peer, c.state, c.about, c.ours, c.opened, c.updated)
+        if protocol is not None:
+            query = query.where(c.protocol == protocol)
+        if states:
+            query = query.where(c.state.in_(states))
+        if about is not None:
+            query = query.where(c.about == about)
+        if ours is not None:
+            query = query.where(c.ours if ours else ~c.ours)
+        query = query.order_by(c.updated.desc(), c.thread.desc()).limit(limit).offset(offset)
+        return [Dealing(*row) for row in self._all(query)]
+
+    # Messages
+
+    def post(self, letter: Letter) -> None:
+        """Write a message row, in or out; a row that waited for its turn is replaced."""
+        self._flush()
+        known = self._peer_id(letter.peer)
+        self._posted = letter if known == letter.peer else replace(letter, peer=known)
+
+    def _flush(self) -> None:
+        if self._posted is not None:
+            letter, self._posted = self._posted, None
+            self._write_message(letter, None)
+
+    def _write_message(self, letter: Letter, place: int | None) -> None:
+        written = self._write(
+            self._sql.post,
+            {
+                "peer": letter.peer,
+                "id": letter.id,
+                "outward": letter.outward,
+                "thread": letter.thread,
+                "place": place,
+                "protocol": letter.protocol,
+                "kind": letter.kind,
+                "sender_order": letter.order,
+                "seen": letter.seen,
+                "body": letter.body,
+                "credentials": letter.credentials,
+                "evidence": letter.evidence,
+                "status": letter.status,
+                "problem": letter.problem,
+                "at": letter.at,
+                "attempts": letter.attempts,
+                "next_at": letter.next_at,
+                "sent_at": letter.sent_at,
+                "done_at": None if letter.outward or letter.status == "waiting" else self.now,
+            },
+        )
+        if not written and place is not None:
+            raise Misstep("message {id} has been taken already", id=letter.id[:60])
+
+    def letter(self, peer: str, id: str) -> Letter | None:
+        """Return one message row."""
+        row = self._first(self._sql.letter, {"p": self._peer_id(peer), "i": id})
+        return Letter(*row) if row is not None else None
+
+    def letters(self, thread: str, *, outward: bool | None = None) -> list[Letter]:
+        """Return the message rows of a thread, oldest first."""
+        query = select(*_LETTER).where(message.c.thread == thread).order_by(message.c.number)
+        if outward is not None:
+            query = query.where(message.c.outward if outward else ~message.c.outward)
+        return [Letter(*row) for row in self._all(query)]
+
+    def waiting(self, peer: str, thread: str, order: int) -> Letter | None:
+        """Return the message that arrived early and is due now."""
+        row = self._first(self._sql.waiting, {"p": self._peer_id(peer), "t": thread, "o": order})
+        return Letter(*row) if row is not None else None
+
+    def settle(self, peer: str, ids: Sequence[str], status: Delivery, problem: str = "") -> list[Letter]:
+        """Give outward messages their final status; return those that changed, oldest first.
+
+        What was taken or refused stays so: a later word about it is a repetition, or wrong.
+        """
+        values = {"p": self._peer_id(peer), "final": status, "words": problem, "now": self.now}
+        rows = [row for some in _some(ids) for row in self._all(self._sql.settle, values | {"ids": some})]
+        return [Letter(*row[1:]) for row in sorted(rows, key=lambda row: row[0])]
+
+    def destinations(self) -> list[tuple[str, datetime]]:
+        """List the peers with queued messages, each with the time its earliest one is due."""
+        query = (
+            select(message.c.peer, func.min(message.c.next_at))
+            .where(message.c.status == "queued")
+            .group_by(message.c.peer)
+            .order_by(func.min(message.c.next_at))
+        )
+        return [(peer, due) for peer, due in self._all(query)]
+
+    def due(self, peer: str, limit: int, *, not_before: bool = True) -> list[Letter]:
+        """Return queued messages to a peer, in the order they were said; only those due now, unless told.
+
+        One that was tried before and is not due again does not hold back what was said after it, since the
+        receiver keeps the order; one that was never tried does.
+        """
+        values: Values = {"p": self._peer_id(peer), "most": limit}
+        if not_before:
+            rows = self._all(self._sql.due, values | {"now": self.now})
+        else:
+            rows = self._all(self._sql.queued, values)
+        return [Letter(*row) for row in rows]
+
+    def attempted(self, peer: str, ids: Sequence[str], next_at: datetime) -> None:
+        """Count a delivery attempt, and say when the next one is due if nobody acknowledges."""
+        for some in _some(ids):
+            values = {"p": self._peer_id(peer), "ids": some, "due": next_at, "now": self.now}
+            self._write(self._sql.attempted, values)
+
+    def dead_letters(self, limit: int = 1000) -> list[Letter]:
+        """List the messages nobody could deliver, the latest first."""
+        query = select(*_LETTER).where(message.c.status == "dead").order_by(message.c.number.desc())
+        return [Letter(*row) for row in self._all(query.limit(limit))]
+
+    def revive(self, peer: str, id: str) -> Letter:
+        """Queue a dead letter again, as if it were new; raise `Unknown` where there is none."""
+        revived = (
+            update(message)
+            .where(message.c.peer == self._peer_id(peer), message.c.id == id, message.c.status == "dead")
+            .values(status="queued", problem="", attempts=0, next_at=self.now, sent_at=None, done_at=None)
+            .returning(*_LETTER)
+        )
+        row = self._first(revived)
+        if row is None:
+            raise Unknown("there is no undelivered message {id}", id=id[:60])
+        return Letter(*row)
+
+    # Connected companies
+
+    def _aliases(self) -> Mapping[str, str]:
+        query = select(alias.c.id, alias.c.peer)
+        return self._layers.recall(("aliases", ""), lambda: dict(tuple(row) for row in self._all(query)))
+
+    def _peer_id(self, id: str) -> str:
+        return self._aliases().get(id, id)
+
+    def peer(self, id: str) -> Peer | None:
+        """Return one connected agent by its id, also by one it had before we knew which company it is."""
+        id = self._peer_id(id)
+
+        def load() -> Peer | None:
+            row = self._first(self._sql.peer, {"i": id})
+            return _peer(row) if row is not None else None
+
+        return self._layers.recall(("peer", id), load)
+
+    def peers(self) -> list[Peer]:
+        """List the connected agents, the ones known longest first."""
+        return [_peer(row) for row in self._all(select(*_PEER).order_by(peer.c.number))]
+
+    def contact(self, connection: str, our_did: str, their_did: str) -> Peer:
+        """Return the peer of a connection, noting it first when it is new."""
+        row = self._first(select(*_PEER).where(peer.c.connection == connection))
+        if row is not None:
+            return _peer(row)
+        new = Peer(str(uuid4()), connection, our_did, their_did)
+        values = {"id": new.id, "connection": connection, "our_did": our_did, "their_did": their_did}
+        self._write(insert(peer).inline(), values | {"did": "", "name": ""})
+        self._layers.put(("peer", new.id), new)
+        return new
+
+    def forget(self, connection: str) -> None:
+        """Forget a connection that no longer exists; the company and what was exchanged stay."""
+        known = self._value(select(peer.c.id).where(peer.c.connection == connection))
+        if known is None:
+            return
+        self._write(update(peer).where(peer.c.id == known).values(connection=None))
+        self._layers.forget(("peer", known))
+
+    def identify(self, peer: str, did: str, name: str) -> None:
+        """Note which company a peer is; an older connection with the same company is replaced.
+
+        A company that lost its wallet, or was invited twice, comes back over a new connection, and so as a
+        new peer. Its exchanges, and the messages still queued for it, name the older one. So the older id
+        stays the company's identity and takes over the connection that proved itself last; what has been
+        said over the new one becomes part of the older one's history, and the new id stays good as another
+        name for the old one, since work in hand may still hold it.
+        """
+        known = self.peer(peer)
+        if known is None:
+            raise Unknown("we know no peer {id}", id=peer[:60])
+        if known.did not in ("", did):
+            raise Forbidden("this connection belongs to {name} already", name=known.name or known.did)
+        c = tables.peer.c
+        same = self._all(select(c.id).where(or_(c.did == did, c.id == known.id)).order_by(c.number))
+        oldest, *rest = (id for (id,) in same)
+        for newer in rest:
+            self._merge(newer, oldest)
+        values = {
+            "connection": known.connection or None,
+            "our_did": known.our_did,
+            "their_did": known.their_did,
+        }
+        self._write(update(tables.peer).where(c.id == oldest).values(did=did, name=name, **values))
+        self._layers.forget(("peer", oldest))
+
+    def _merge(self, newer: str, oldest: str) -> None:
+        """Give everything of one peer to another, and keep its id as another name of it."""
+        for (thread,) in self._all(select(exchange.c.thread).where(exchange.c.peer == newer)):
+            self._layers.forget(("exchange", thread))
+        moved = update(exchange).where(exchange.c.peer == newer)
+        self._write(moved.values(peer=oldest, version=exchange.c.version + 1))
+        # A message may have come over both connections: the row that counts in an exchange stays.
+        twin = message.alias("twin")
+        both = select(message.c.id, message.c.place).where(
+            message.c.peer == newer,
+            select(literal(1)).where(twin.c.peer == oldest, twin.c.id == message.c.id).exists(),
+        )
+        for id, place in self._all(both):
+            loser = newer if place is None else oldest
+            self._write(delete(message).where(message.c.peer == loser, message.c.id == id))
+        self._write(update(message).where(message.c.peer == newer).values(peer=oldest))
+        for table in (evidence, credential):
+            column = table.c.peer if table is evidence else table.c.source
+            self._write(update(table).where(column == newer).values({column.name: oldest}))
+        self._write(update(alias).where(alias.c.peer == newer).values(peer=oldest))
+        self._write(insert(alias).values(id=newer, peer=oldest))
+        self._write(delete(tables.peer).where(tables.peer.c.id == newer))
+        names = {id: oldest if meant == newer else meant for id, meant in self._aliases().items()}
+        self._layers.put(("aliases", ""), names | {newer: oldest})
+        self._layers.put(("peer", newer), None)
+
+    # The register and other settings
+
+    def setting(self, name: str) -> str | None:
+        """Return a setting."""
+        value: str | None = self._layers.recall(
+            ("setting", name), lambda: self._value(self._sql.setting, {"n": name})
+        )
+        return value
+
+    def set(self, name: str, value: str) -> None:
+        """Change a setting."""
+        self._put(setting, "name", name=name, value=value)
+        self._layers.put(("setting", name), value)
+
+    def members(self) -> tuple[Member, ...]:
+        """List the companies of the register we hold."""
+        return self._register.members(self.setting("register") or "") if self.setting("register") else ()
+
+    def authority(self) -> str:
+        """Return the DID of the governance authority we trust, or nothing."""
+        if (trusted := self.setting("authority")) is not None:
+            return trusted
+        return self.company.did if "governance-authority" in self.company.roles else ""
+
+    # Items and what is known of them
+
+    def item(self, code: str) -> Item | None:
+        """Return one item."""
+        row = self._first(select(*_ITEM).where(item.c.code == code))
+        return Item(*row) if row is not None else None
+
+    def items(
+        self,
+        kind: str | None = None,
+        part_of: str | None = None,
+        text: str = "",
+        limit: int = 1000,
+        offset: int = 0,
+    ) -> list[Item]:
+        """List items by code; `text` is how the code begins, or a part of the model's name."""
+        query = select(*_ITEM).order_by(item.c.code).limit(limit).offset(offset)
+        if kind is not None:
+            query = query.where(item.c.kind == kind)
+        if part_of is not None:
+            query = query.where(item.c.part_of == part_of)
+        if text:
+            query = query.where(
+                or_(
+                    item.c.code.startswith(text.upper(), autoescape=True),
+                    item.c.model_folded.contains(text.casefold(), autoescape=True),
+                )
+            )
+        return [Item(*row) for row in self._all(query)]
+
+    def containers(self, code: str) -> list[Item]:
+        """List the lots and products made of an item."""
+        query = select(*_ITEM).join(part, part.c.container == item.c.code).where(part.c.item == code)
+        return [Item(*row) for row in self._all(query.order_by(item.c.code))]
+
+    def keep_item(self, item: Item) -> None:
+        """Add or complete an item: its registrar may change what it said, others only add to it."""
+        if (known := self.item(item.code)) is not None:
+            item = _completed(known, item)
+            if item == known:
+                return
+        values = {
+            "code": item.code,
+            "kind": item.kind,
+            "registrar": item.registrar,
+            "part_of": item.part_of,
+            "made_of": item.made_of,
+            "position": item.position,
+            "model": item.model,
+            "model_folded": item.model.casefold(),
+            "chemistry": item.chemistry,
+            "mass_kg": item.mass_kg,
+        }
+        self._put(tables.item, "code", **values)
+        if known is not None and known.made_of != item.made_of:
+            self._write(delete(part).where(part.c.container == item.code))
+        if item.made_of and (known is None or known.made_of != item.made_of):
+            rows = [{"container": item.code, "item": code} for code in dict.fromkeys(item.made_of)]
+            self._write(insert(part), rows)
+
+    def events(self, item: str, *, ours: bool = False) -> tuple[Event, ...]:
+        """Return what happened to an item, oldest first; only what we recorded ourselves if asked."""
+        c = event_table.c
+        query = select(c.body).where(c.item == item).order_by(c.at, c.number)
+        if ours:
+            query = query.where(c.source == "")
+        return tuple(Event.model_validate_json(body) for (body,) in self._all(query))
+
+    def keep_event(self, event: Event, source: str = "") -> None:
+        """Append an event, once; `source` is the credential it came in."""
+        values = {"item": event.item, "at": event.when, "body": event.model_dump_json(), "source": source}
+        if self._keep(event_table, "id", id=str(event.id), **values):
+            return
+        known = self._value(select(event_table.c.body).where(event_table.c.id == str(event.id)))
+        if Event.model_validate_json(known) != event:
+            raise Invalid("another event has the id {id}: events are never changed", id=str(event.id))
+
+    def credentials(self, about: str, type: str | None = None) -> list[Held]:
+        """List the credentials about an item or company, oldest first."""
+        query = select(*_HELD).where(credential.c.about == about)
+        if type is not None:
+            query = query.where(credential.c.type == type)
+        return [Held(*row) for row in self._all(query.order_by(credential.c.at, credential.c.number))]
+
+    def credential(self, id: str) -> Held | None:
+        """Return one credential."""
+        row = self._first(select(*_HELD).where(credential.c.id == id))
+        return Held(*row) if row is not None else None
+
+    def keep_credential(self, held: Held) -> None:
+        """Add a credential, once."""
+        added = self._keep(
+            credential,
+            "id",
+            id=held.id,
+            type=held.type,
+            about=held.about,
+            issuer=held.issuer,
+            at=held.at,
+            digest=held.digest,
+            document=held.document,
+            source=self._peer_id(held.source) if held.source else "",
+        )
+        if added:
+            return
+        if self._value(select(credential.c.digest).where(credential.c.id == held.id)) != held.digest:
+            raise Invalid("another credential has the id {id}", id=held.id[:80])
+
+    def evidence(self, digest: str) -> Evidence | None:
+        """Return one file's entry."""
+        row = self._first(select(*_EVIDENCE).where(evidence.c.digest == digest))
+        return Evidence(*row) if row is not None else None
+
+    def keep_evidence(self, evidence: Evidence, *, link: str = "", key: str = "", peer: str = "") -> None:
+        """Add a file's entry, or complete it; a file we hold stays held."""
+        fresh = self._sql.insert(tables.evidence).inline()
+        new, old = fresh.excluded, tables.evidence.c
+        # Link, key and peer belong together: a new link replaces all three.
+        found = {name: case((new.link != "", new[name]), else_=old[name]) for name in ("link", "key", "peer")}
+        changes = {name: new[name] for name in ("name", "media_type", "size", "state")} | found
+        statement = fresh.on_conflict_do_update(
+            index_elements=["digest"], set_=changes, where=old.state != "held"
+        )
+        values = {
+            "digest": evidence.digest,
+            "name": evidence.name,
+            "media_type": evidence.media_type,
+            "size": evidence.size,
+            "state": evidence.state,
+            "link": link,
+            "key": key,
+            "peer": self._peer_id(peer) if peer else "",
+        }
+        self._write(statement, values)
+
+    def awaited_evidence(self) -> list[AwaitedFile]:
+        """List the files we were told of and have yet to fetch."""
+        c = evidence.c
+        query = select(*_EVIDENCE, c.link, c.key, c.peer).where(c.state == "awaited").order_by(c.number)
+        return [AwaitedFile(Evidence(*row[:5]), *row[5:]) for row in self._all(query)]
+
+    def measurements(self, item: str) -> list[Mapping[str, Any]]:
+        """List the stored measurements of a cell, oldest first, each in its JSON form."""
+        c = measurement.c
+        return [m for (m,) in self._all(select(c.measurement).where(c.item == item).order_by(c.number))]
+
+    def prediction_inputs(self, subject: str) -> Mapping[str, Any] | None:
+        """Return the kept inputs of the prediction about a pseudonym."""
+        c = measurement.c
+        if not subject:
+            return None
+        found: Mapping[str, Any] | None = self._value(
+            select(c.measurement).where(c.subject == subject).order_by(c.number.desc()).limit(1)
+        )
+        return found
+
+    def keep_measurement(self, item: str, digest: str, measurement: Mapping[str, Any]) -> None:
+        """Keep a measurement, once."""
+        subject = str(measurement.get("subject", ""))
+        values = {"item": item, "digest": digest, "subject": subject, "measurement": measurement}
+        self._keep(tables.measurement, "item", "digest", **values)
+
+    def qualifications(self, worker: str) -> frozenset[str]:
+        """Return what a worker is trained for."""
+        c = qualification.c
+        return frozenset(name for (name,) in self._all(select(c.qualification).where(c.worker == worker)))
+
+    def qualify(self, worker: str, qualification: str) -> None:
+        """Note that a worker is trained for something."""
+        values = {"worker": worker, "qualification": qualification}
+        self._keep(tables.qualification, "worker", "qualification", **values)
+
+    # Clicks and jobs
+
+    def done(self, key: str) -> str | None:
+        """Return the thread an earlier click with this key led to, if there was one."""
+        thread: str | None = self._value(select(done.c.thread).where(done.c.key == key))
+        return thread
+
+    def note_done(self, key: str, thread: str) -> None:
+        """Remember what a click led to."""
+        self._keep(done, "key", key=key, thread=thread, at=self.now)
+
+    def start(self, job: str, details: Mapping[str, Any]) -> str:
+        """Queue a long piece of work; return its id."""
+        id = str(uuid4())
+        values = {"id": id, "job": job, "details": details, "state": "queued", "progress": {}, "at": self.now}
+        self._write(insert(tables.job).inline(), values)
+        return id
+
+    def job(self, id: str) -> Job | None:
+        """Return one job."""
+        row = self._first(select(*_JOB).where(job.c.id == id))
+        return Job(*row) if row is not None else None
+
+    def jobs(self, *states: JobState) -> list[Job]:
+        """List jobs in these states (all if none is named), oldest first."""
+        query = select(*_JOB).order_by(job.c.number)
+        if states:
+            query = query.where(job.c.state.in_(states))
+        return [Job(*row) for row in self._all(query)]
+
+    def note_job(self, id: str, state: JobState, progress: Mapping[str, Any]) -> None:
+        """Note how far a job has come."""
+        changed = self._write(update(job).where(job.c.id == id), {"state": state, "progress": progress})
+        if changed != 1:
+            raise Unknown("there is no job {id}", id=id[:60])
+
+    # Who may use this agent
+
+    def user(self, name: str) -> User | None:
+        """Return one user."""
+        row = self._first(select(*_USER).where(account.c.name == name))
+        return User(*row) if row is not None else None
+
+    def users(self) -> list[User]:
+        """List the users by name."""
+        return sorted((User(*row) for row in self._all(select(*_USER))), key=lambda user: user.name)
+
+    def keep_user(self, user: User) -> None:
+        """Add or change a user."""
+        values = {"secret": user.secret, "rank": user.rank, "language": user.language}
+        self._put(account, "name", name=user.name, **values)
+
+    def drop_user(self, name: str) -> None:
+        """Remove a user with all sessions and tokens."""
+        self._write(delete(entry).where(entry.c.user == name))
+        self._write(delete(account).where(account.c.name == name))
+
+    def keep_pass(self, entry: Pass) -> None:
+        """Keep a session, token or one-time link by its digest; what has expired is cleared away."""
+        self._write(delete(tables.entry).where(tables.entry.c.expires <= self.now))
+        self._put(
+            tables.entry,
+            "digest",
+            digest=entry.digest,
+            kind=entry.kind,
+            user=entry.user,
+            rank=entry.rank,
+            label=entry.label,
+            csrf=entry.csrf,
+            at=entry.at,
+            expires=entry.expires,
+        )
+
+    def passed(self, digest: str) -> Pass | None:
+        """Return the session, token or one-time link with this digest, if it has not expired."""
+        query = select(*_PASS).where(entry.c.digest == digest, entry.c.expires > self.now)
+        row = self._first(query)
+        return Pass(*row) if row is not None else None
+
+    def passes(self, user: str) -> list[Pass]:
+        """List a user's sessions and tokens that have not expired, oldest first."""
+        query = select(*_PASS).where(entry.c.user == user, entry.c.expires > self.now)
+        return [Pass(*row) for row in self._all(query.order_by(entry.c.number))]
+
+    def drop_pass(self, digest: str) -> None:
+        """End a session, token or one-time link."""
+        self._write(delete(entry).where(entry.c.digest == digest))
+
+    def note_failure(self, who: str) -> None:
+        """Note a failed login of a name or address; those long past are cleared away."""
+        self._write(delete(login_failure).where(login_failure.c.at < self.now - FAILURES_KEPT))
+        self._write(insert(login_failure).inline(), {"who": who, "at": self.now})
+
+    def failures(self, who: str, since: datetime) -> int:
+        """Count failed logins since a time."""
+        query = select(func.count()).where(login_failure.c.who == who, login_failure.c.at >= since)
+        return int(self._value(query))
+
+
+def _some(ids: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the ids in lots that fit a statement."""
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        yield list(ids[start : start + _IDS_AT_ONCE])
+
+
+def _peer(row: Any) -> Peer:
+    id, connection, our_did, their_did, did, name = row
+    return Peer(id, connection or "", our_did, their_did, did, name)
+
+
+def _read(protocol: Protocol, kind: str, body: str, *, refused: bool) -> Message:
+    """Return the message of a row, as the service held it when it was saved."""
+    if refused:
+        return Unreadable()
+    try:
+        # By way of the parsed object, as it came off the wire, so that both readings agree to the letter.
+        return protocol.messages[kind].model_validate(json.loads(body))
+    except (KeyError, ValueError, ValidationError):
+        LOG.exception("a stored %s of %s cannot be read any more", kind, protocol.name)
+        return Unreadable()
+
+
+def _completed(known: Item, told: Item) -> Item:
+    """Return what is known of an item, with what is told of it now."""
+    first, then = (told, known) if told.registrar == known.registrar else (known, told)
+    return replace(
+        known,
+        part_of=first.part_of or then.part_of,
+        made_of=first.made_of or then.made_of,
+        position=first.position or then.position,
+        model=first.model or then.model,
+        chemistry=first.chemistry or then.chemistry,
+        mass_kg=first.mass_kg or then.mass_kg,
+    )

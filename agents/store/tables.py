@@ -1,0 +1,346 @@
+"""The company's database, table by table; `migrations` builds exactly this.
+
+Rows whose order counts carry a `number` that the database gives them, for clocks may be set back.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeEngine
+
+# The revision the tables below stand at; a test holds it to the newest migration.
+REVISION = "0001"
+
+
+class Moment(TypeDecorator[datetime]):
+    """A point in time, kept in UTC; SQLite keeps it as text of one width, so that it sorts."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Keep text where there is no type for a time with its zone."""
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Return what is stored; a time without its zone could mean anything and is refused."""
+        if value is None:
+            return None
+        if value.utcoffset() is None:
+            raise ValueError(f"a time without its zone cannot be kept: {value.isoformat()}")
+        value = value.astimezone(UTC)
+        return value.isoformat(timespec="microseconds") if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Return the time in UTC."""
+        if value is None:
+            return None
+        return datetime.fromisoformat(value) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+class Json(TypeDecorator[Mapping[str, Any]]):
+    """A JSON object, kept as the text it was: a database's own JSON type may reorder or refuse it."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Mapping[str, Any] | None, dialect: Dialect) -> str | None:
+        """Return the object's text."""
+        return None if value is None else json.dumps(value, default=dict, allow_nan=False)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Mapping[str, Any] | None:
+        """Return the object."""
+        return None if value is None else json.loads(value)
+
+
+class Names(TypeDecorator[tuple[str, ...]]):
+    """A list of names, in order."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str:
+        """Return the list's text."""
+        return json.dumps(value) if value else "[]"
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...]:
+        """Return the list."""
+        return tuple(json.loads(value)) if value and value != "[]" else ()
+
+
+def number() -> Column[int]:
+    """Return a key that counts rows in the order they were written."""
+    return Column(
+        "number", BigInteger().with_variant(Integer(), "sqlite"), Identity(always=False), primary_key=True
+    )
+
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+peer = Table(
+    "peer",
+    METADATA,
+    number(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("connection", Text, unique=True),
+    Column("our_did", Text, nullable=False),
+    Column("their_did", Text, nullable=False),
+    Column("did", Text, nullable=False, index=True),
+    Column("name", Text, nullable=False),
+)
+
+# Ids under which a company was known before we learnt that it was one we knew.
+alias = Table(
+    "alias",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("peer", Text, ForeignKey("peer.id"), nullable=False, index=True),
+)
+
+exchange = Table(
+    "exchange",
+    METADATA,
+    Column("thread", Text, primary_key=True),
+    Column("protocol", Text, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("peer", Text, ForeignKey("peer.id"), nullable=False, index=True),
+    Column("state", Text, nullable=False),
+    Column("about", Text, nullable=False, index=True),
+    Column("ours", Boolean, nullable=False),
+    Column("opened", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("ix_exchange_updated", "updated", "thread"),
+    Index("ix_exchange_protocol_state", "protocol", "state"),
+    Index("ix_exchange_ours", "updated", sqlite_where=text("ours"), postgresql_where=text("ours")),
+)
+
+# The inbox and the outbox. `place` is a message's place in its exchange, and nothing for one that never
+# got there: early, refused before its turn, or from a stranger.
+message = Table(
+    "message",
+    METADATA,
+    number(),
+    Column("peer", Text, ForeignKey("peer.id"), nullable=False),
+    Column("id", Text, nullable=False),
+    Column("outward", Boolean, nullable=False),
+    Column("thread", Text, nullable=False),
+    Column("place", Integer),
+    Column("protocol", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("sender_order", Integer, nullable=False),
+    Column("seen", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("credentials", Names, nullable=False),
+    Column("evidence", Names, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Moment, nullable=False),
+    Column("sent_at", Moment),
+    Column("done_at", Moment),
+    UniqueConstraint("peer", "id"),
+    UniqueConstraint("thread", "place"),
+    Index(
+        "ix_message_queued",
+        "peer",
+        "number",
+        "next_at",
+        sqlite_where=text("status = 'queued'"),
+        postgresql_where=text("status = 'queued'"),
+    ),
+    Index(
+        "ix_message_waiting",
+        "peer",
+        "thread",
+        "sender_order",
+        sqlite_where=text("status = 'waiting'"),
+        postgresql_where=text("status = 'waiting'"),
+    ),
+    Index(
+        "ix_message_dead",
+        "number",
+        sqlite_where=text("status = 'dead'"),
+        postgresql_where=text("status = 'dead'"),
+    ),
+)
+
+item = Table(
+    "item",
+    METADATA,
+    Column("code", Text, primary_key=True),
+    Column("kind", Text, nullable=False, index=True),
+    Column("registrar", Text, nullable=False),
+    Column("part_of", Text, index=True),
+    Column("made_of", Names, nullable=False),
+    Column("position", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("model_folded", Text, nullable=False),
+    Column("chemistry", Text, nullable=False),
+    Column("mass_kg", Text),
+)
+
+# What a lot or product is made of, to be found from the part.
+part = Table(
+    "part",
+    METADATA,
+    Column("item", Text, primary_key=True),
+    Column("container", Text, ForeignKey("item.code"), primary_key=True, index=True),
+)
+
+credential = Table(
+    "credential",
+    METADATA,
+    number(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("type", Text, nullable=False),
+    Column("about", Text, nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("document", Json, nullable=False),
+    Column("source", Text, nullable=False),
+    Index("ix_credential_about", "about", "type"),
+)
+
+event = Table(
+    "event",
+    METADATA,
+    number(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("item", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Index("ix_event_item", "item", "at"),
+)
+
+evidence = Table(
+    "evidence",
+    METADATA,
+    number(),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("link", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("peer", Text, nullable=False),
+    Index(
+        "ix_evidence_awaited",
+        "number",
+        sqlite_where=text("state = 'awaited'"),
+        postgresql_where=text("state = 'awaited'"),
+    ),
+)
+
+measurement = Table(
+    "measurement",
+    METADATA,
+    number(),
+    Column("item", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    # The pseudonym a kept prediction is stated about, where the measurement is one.
+    Column("subject", Text, nullable=False, index=True),
+    Column("measurement", Json, nullable=False),
+    UniqueConstraint("item", "digest"),
+)
+
+qualification = Table(
+    "qualification",
+    METADATA,
+    Column("worker", Text, primary_key=True),
+    Column("qualification", Text, primary_key=True),
+)
+
+setting = Table(
+    "setting",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+done = Table(
+    "done",
+    METADATA,
+    Column("key", Text, primary_key=True),
+    Column("thread", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
+job = Table(
+    "job",
+    METADATA,
+    number(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("job", Text, nullable=False),
+    Column("details", Json, nullable=False),
+    Column("state", Text, nullable=False, index=True),
+    Column("progress", Json, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
+account = Table(
+    "account",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("secret", Text, nullable=False),
+    Column("rank", Text, nullable=False),
+    Column("language", Text, nullable=False),
+)
+
+# “pass” without a foreign key to the account: a one-time link comes before the user it makes.
+entry = Table(
+    "pass",
+    METADATA,
+    number(),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("user", Text, nullable=False, index=True),
+    Column("rank", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("csrf", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("expires", Moment, nullable=False, index=True),
+)
+
+login_failure = Table(
+    "login_failure",
+    METADATA,
+    number(),
+    Column("who", Text, nullable=False),
+    Column("at", Moment, nullable=False, index=True),
+    Index("ix_login_failure_who", "who", "at"),
+)
+
+# Rows are added to these and never changed or removed, which triggers see to.
+APPEND_ONLY = ("event", "measurement")
