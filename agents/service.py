@@ -562,7 +562,7 @@ class _Change:
                     mass,
                 )
             )
-        elif held.type == "HandlingRecord":
+        elif held.type == "HandlingRecord" and held.source:
             for event in HandlingRecord.model_validate(held.claim).events:
                 self.desk.keep_event(event, source=held.id)
 

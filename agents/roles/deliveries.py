@@ -99,15 +99,17 @@ def ship_lot(form: Ship, case: Case) -> list[Effect]:
     codes = [line.item for line in offer.lines]
     details = {"carrier": form.carrier, "purpose": offer.purpose}
     ancestors = dict.fromkeys(life.item for code in codes for life in lineage(books, code)[1:])
+    shipped = {code: happened(case, code, "shipped", details=details) for code in (offer.lot, *codes)}
     attached: list[str | Issue] = []
     for code in (offer.lot, *codes, *ancestors):
         wanted = ("ItemIdentity", "VehicleHistory", "DiagnosisResult")
         attached += [held.id for held in books.credentials(code) if held.type in wanted]
         attached += [held.id for held in books.credentials(code, "HandlingRecord") if held.source]
-        if (record := handling_record(books, code)) is not None:
+        now = (shipped[code],) if code in shipped else ()
+        if (record := handling_record(books, code, *now)) is not None:
             attached.append(record)
     return [
-        *(happened(case, code, "shipped", details=details) for code in (offer.lot, *codes)),
+        *shipped.values(),
         Send(form, credentials=tuple(attached)),
     ]
 

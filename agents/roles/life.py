@@ -87,10 +87,10 @@ def lineage(books: Books, code: str) -> list[Life]:
     return lives
 
 
-def handling_record(books: Books, item: str) -> Issue | None:
-    """Return our record of an item's handling, as others may read it: our company instead of our people."""
+def handling_record(books: Books, item: str, *now: Record) -> Issue | None:
+    """Return our record of an item's handling, `now` included, as others may read it: no names of people."""
     events = tuple(
         event.model_copy(update={"who": books.company.did, "exchange": ""})
-        for event in books.events(item, ours=True)
+        for event in (*books.events(item, ours=True), *(record.event for record in now))
     )
     return Issue(HandlingRecord(item=item, events=events), item) if events else None
