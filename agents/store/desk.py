@@ -15,6 +15,7 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     Executable,
+    String,
     bindparam,
     case,
     delete,
@@ -65,37 +66,6 @@ _IDS_AT_ONCE = 500
 type Kept = tuple[int, Exchange]
 type Values = dict[str, Any]
 
-_LETTER = (
-    message.c.peer,
-    message.c.id,
-    message.c.outward,
-    message.c.thread,
-    message.c.protocol,
-    message.c.kind,
-    message.c.sender_order,
-    message.c.seen,
-    message.c.body,
-    message.c.credentials,
-    message.c.evidence,
-    message.c.status,
-    message.c.problem,
-    message.c.at,
-    message.c.attempts,
-    message.c.next_at,
-    message.c.sent_at,
-)
-_PEER = (peer.c.id, peer.c.connection, peer.c.our_did, peer.c.their_did, peer.c.did, peer.c.name)
-_ITEM = (
-    item.c.code,
-    item.c.kind,
-    item.c.registrar,
-    item.c.part_of,
-    item.c.made_of,
-    item.c.position,
-    item.c.model,
-    item.c.chemistry,
-    item.c.mass_kg,
-)
 _HELD = (
     credential.c.id,
     credential.c.type,
@@ -119,108 +89,6 @@ _PASS = (
     entry.c.at,
     entry.c.expires,
 )
-
-
-class _Statements:
-    """The statements of the message path, built once for each kind of database."""
-
-    def __init__(self, dialect: str) -> None:
-        self.insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-        letter = select(*_LETTER)
-        self.letter = letter.where(message.c.peer == bindparam("p"), message.c.id == bindparam("i"))
-        self.waiting = (
-            letter.where(
-                message.c.peer == bindparam("p"),
-                message.c.thread == bindparam("t"),
-                message.c.sender_order == bindparam("o"),
-                message.c.status == "waiting",
-            )
-            .order_by(message.c.number)
-            .limit(1)
-        )
-        # A message that came early has a row already, which now takes its final form.
-        fresh = self.insert(message).inline()
-        kept = ("peer", "id", "number", "outward")
-        self.post = fresh.on_conflict_do_update(
-            index_elements=[message.c.peer, message.c.id],
-            set_={c.name: fresh.excluded[c.name] for c in message.c if c.name not in kept},
-            where=message.c.status == "waiting",
-        )
-        self.place = (
-            update(message)
-            .where(message.c.peer == bindparam("p"), message.c.id == bindparam("i"))
-            .values(place=bindparam("place"), seen=bindparam("seen"))
-        )
-        self.open = insert(exchange)
-        self.advance = (
-            update(exchange)
-            .where(exchange.c.thread == bindparam("t"))
-            .values({name: bindparam(name) for name in ("state", "about", "ours", "updated", "version")})
-        )
-        self.exchange = select(
-            exchange.c.version, exchange.c.protocol, exchange.c.side, exchange.c.peer
-        ).where(exchange.c.thread == bindparam("t"))
-        self.said = (
-            select(
-                message.c.id,
-                message.c.outward,
-                message.c.sender_order,
-                message.c.seen,
-                message.c.kind,
-                message.c.body,
-                message.c.status,
-                message.c.problem,
-            )
-            .where(message.c.thread == bindparam("t"), message.c.place.is_not(None))
-            .order_by(message.c.place)
-        )
-        self.setting = select(setting.c.value).where(setting.c.name == bindparam("n"))
-        self.peer = select(*_PEER).where(peer.c.id == bindparam("i"))
-        self.attempted = (
-            update(message)
-            .where(
-                message.c.peer == bindparam("p"),
-                message.c.id.in_(bindparam("ids", expanding=True)),
-                message.c.status == "queued",
-            )
-            .values(attempts=message.c.attempts + 1, next_at=bindparam("due"), sent_at=bindparam("now"))
-        )
-        self.settle = (
-            update(message)
-            .where(
-                message.c.peer == bindparam("p"),
-                message.c.id.in_(bindparam("ids", expanding=True)),
-                message.c.outward,
-                message.c.status.in_(("queued", "dead")),
-                message.c.status != bindparam("final"),
-            )
-            .values(status=bindparam("final"), problem=bindparam("words"), done_at=bindparam("now"))
-            .returning(message.c.number, *_LETTER)
-        )
-        # A message that was tried before may be on its way; one that was not is never overtaken.
-        earlier = message.alias("earlier")
-        never_tried = (
-            select(literal(1))
-            .where(
-                earlier.c.peer == message.c.peer,
-                earlier.c.thread == message.c.thread,
-                earlier.c.number < message.c.number,
-                earlier.c.status == "queued",
-                earlier.c.attempts == 0,
-                earlier.c.next_at > bindparam("now"),
-            )
-            .exists()
-        )
-        queued = letter.where(message.c.peer == bindparam("p"), message.c.status == "queued")
-        self.queued = queued.order_by(message.c.number).limit(bindparam("most"))
-        self.due = (
-            queued.where(message.c.next_at <= bindparam("now"), ~never_tried)
-            .order_by(message.c.number)
-            .limit(bindparam("most"))
-        )
-
-
-_statements = cache(_Statements)
 
 
 class Register:
@@ -504,7 +372,7 @@ class SqlDesk:
 
     def letters(self, thread: str, *, outward: bool | None = None) -> list[Letter]:
         """Return the message rows of a thread, oldest first."""
-        query = select(*_LETTER).where(message.c.thread == thread).order_by(message.c.number)
+        query = select(*LETTER).where(message.c.thread == thread).order_by(message.c.number)
         if outward is not None:
             query = query.where(message.c.outward if outward else ~message.c.outward)
         return [Letter(*row) for row in self._all(query)]
@@ -517,7 +385,7 @@ class SqlDesk:
     def settle(self, peer: str, ids: Sequence[str], status: Delivery, problem: str = "") -> list[Letter]:
         """Give outward messages their final status; return those that changed, oldest first.
 
-        What was taken or refused stays so: a later word about it is a repetition, or wrong.
+        What was refused stays so; what was taken (or kept for its turn) may only be refused later.
         """
         values = {"p": self._peer_id(peer), "final": status, "words": problem, "now": self.now}
         rows = [row for some in _some(ids) for row in self._all(self._sql.settle, values | {"ids": some})]
@@ -554,7 +422,7 @@ class SqlDesk:
 
     def dead_letters(self, limit: int = 1000) -> list[Letter]:
         """List the messages nobody could deliver, the latest first."""
-        query = select(*_LETTER).where(message.c.status == "dead").order_by(message.c.number.desc())
+        query = select(*LETTER).where(message.c.status == "dead").order_by(message.c.number.desc())
         return [Letter(*row) for row in self._all(query.limit(limit))]
 
     def revive(self, peer: str, id: str) -> Letter:
@@ -563,7 +431,7 @@ class SqlDesk:
             update(message)
             .where(message.c.peer == self._peer_id(peer), message.c.id == id, message.c.status == "dead")
             .values(status="queued", problem="", attempts=0, next_at=self.now, sent_at=None, done_at=None)
-            .returning(*_LETTER)
+            .returning(*LETTER)
         )
         row = self._first(revived)
         if row is None:
@@ -591,11 +459,11 @@ class SqlDesk:
 
     def peers(self) -> list[Peer]:
         """List the connected agents, the ones known longest first."""
-        return [_peer(row) for row in self._all(select(*_PEER).order_by(peer.c.number))]
+        return [_peer(row) for row in self._all(select(*PEER).order_by(peer.c.number))]
 
     def contact(self, connection: str, our_did: str, their_did: str) -> Peer:
         """Return the peer of a connection, noting it first when it is new."""
-        row = self._first(select(*_PEER).where(peer.c.connection == connection))
+        row = self._first(select(*PEER).where(peer.c.connection == connection))
         if row is not None:
             return _peer(row)
         new = Peer(str(uuid4()), connection, our_did, their_did)

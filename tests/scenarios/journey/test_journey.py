@@ -31,13 +31,13 @@ class Played:
 
     def rows(self, role: str, query: str) -> list[tuple[object, ...]]:
         """Query a company's database."""
-        (database,) = (self.folder / role).glob("*.sqlite3")
+        (database,) = (self.folder / role).glob("books.db")
         with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
             return connection.execute(query).fetchall()
 
     def everything(self, role: str) -> str:
         """Return all a company's database and log hold, as text."""
-        (database,) = (self.folder / role).glob("*.sqlite3")
+        (database,) = (self.folder / role).glob("books.db")
         with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
             dump = "\n".join(connection.iterdump())
         return dump + (self.folder / role / "agent.log").read_text(errors="replace")
