@@ -6,17 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 from uuid import uuid4
 
 from pydantic import ValidationError
 from sqlalchemy import (
     Connection,
-    CursorResult,
     Executable,
-    String,
-    bindparam,
     case,
     delete,
     func,
@@ -26,13 +22,13 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
+from sqlalchemy.exc import StatementError
 
 from agents.ports import AwaitedFile, Delivery, Job, JobState, Letter, Pass, User
 from agents.role import Company, Dealing, Evidence, Held, Item, Peer
 from agents.store import tables
 from agents.store.cache import Cache, Layers
+from agents.store.statements import AWAITED, DEAD, LETTER, PEER, QUEUED, Prepared, statements
 from agents.store.tables import (
     account,
     alias,
@@ -55,7 +51,7 @@ from agents.store.tables import event as event_table
 from protocols.catalogue import PROTOCOLS
 from protocols.exchange import Exchange, Message, Protocol, Said, Unreadable
 from schemas.claims import Member, MembershipRegister
-from schemas.errors import Fault, Forbidden, Invalid, Misstep, Unavailable, Unknown
+from schemas.errors import Forbidden, Invalid, Misstep, Unavailable, Unknown
 from schemas.events import Event
 
 LOG = logging.getLogger(__name__)
@@ -66,6 +62,17 @@ _IDS_AT_ONCE = 500
 type Kept = tuple[int, Exchange]
 type Values = dict[str, Any]
 
+_ITEM = (
+    item.c.code,
+    item.c.kind,
+    item.c.registrar,
+    item.c.part_of,
+    item.c.made_of,
+    item.c.position,
+    item.c.model,
+    item.c.chemistry,
+    item.c.mass_kg,
+)
 _HELD = (
     credential.c.id,
     credential.c.type,
@@ -123,13 +130,18 @@ class SqlDesk:
         layers: Layers,
         committed: Cache,
         register: Register,
+        *,
+        reading: bool = False,
     ) -> None:
+        self._reading = reading
         self.connection = connection
         self.company = company
         self.now = now
         # Set once the transaction is beyond saving; from then on nothing more is tried in it.
         self.lost: Unavailable | None = None
-        self._sql = _statements(connection.dialect.name)
+        self._sql = statements(connection.dialect)
+        self._driver = connection.dialect.loaded_dbapi
+        self._cursor = connection.connection.cursor()
         self._layers = layers
         self._committed = committed
         self._register = register
@@ -138,38 +150,42 @@ class SqlDesk:
 
     # Statements
 
-    def _execute(self, statement: Executable, values: Any = None) -> CursorResult[Any]:
+    def _ready(self) -> None:
         if self._posted is not None:
             letter, self._posted = self._posted, None
             self._write_message(letter, None)
         if self.lost is not None:
             raise self.lost
-        return self.connection.execute(statement, values)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
         """Put a failure of the database in words, and note when the transaction is lost with it."""
         try:
             yield
-        except IntegrityError:
-            raise
-        except (DataError, UnicodeEncodeError) as error:
-            raise Invalid("it holds characters or figures that cannot be stored") from error
-        except DBAPIError as error:
-            self.lost = unavailable(error)
-            raise self.lost from error
         except StatementError as error:
-            if isinstance(error.orig, (Fault, ValueError)):
-                raise error.orig from None
-            raise
+            if error.orig is None:
+                raise
+            raise self._words(error.orig) from error
+        except Exception as error:
+            raise self._words(error) from error
+
+    def _words(self, error: BaseException) -> BaseException:
+        if isinstance(error, (self._driver.DataError, UnicodeEncodeError, OverflowError)):
+            return Invalid("it holds characters or figures that cannot be stored")
+        if isinstance(error, self._driver.Error) and not isinstance(error, self._driver.IntegrityError):
+            self.lost = unavailable(error)
+            return self.lost
+        return error
 
     def _all(self, statement: Executable, values: Values | None = None) -> Sequence[Any]:
+        self._ready()
         with self._told():
-            return self._execute(statement, values).all()
+            return self.connection.execute(statement, values).all()
 
     def _first(self, statement: Executable, values: Values | None = None) -> Any:
+        self._ready()
         with self._told():
-            return self._execute(statement, values).first()
+            return self.connection.execute(statement, values).first()
 
     def _value(self, statement: Executable, values: Values | None = None) -> Any:
         row = self._first(statement, values)
@@ -177,8 +193,27 @@ class SqlDesk:
 
     def _write(self, statement: Executable, values: Values | list[Values] | None = None) -> int:
         """Execute, and return how many rows it touched."""
+        if self._reading:
+            raise RuntimeError("a work that reads may not write")
+        self._ready()
         with self._told():
-            return self._execute(statement, values).rowcount
+            return self.connection.execute(statement, values).rowcount
+
+    def _run(self, prepared: Prepared, values: Values) -> Any:
+        """Execute a prepared statement, and return the driver's cursor."""
+        self._ready()
+        try:
+            self._cursor.execute(prepared.text, prepared.fill(values))
+        except Exception as error:
+            raise self._words(error) from error
+        return self._cursor
+
+    def _run_first(self, prepared: Prepared, values: Values) -> Any:
+        row = self._run(prepared, values).fetchone()
+        return prepared.read(row) if row is not None else None
+
+    def _run_all(self, prepared: Prepared, values: Values) -> list[Any]:
+        return [prepared.read(row) for row in self._run(prepared, values).fetchall()]
 
     def _keep(self, table: Any, *key: str, **values: Any) -> bool:
         """Add a row; return False, changing nothing, where there is one of this key."""
@@ -192,15 +227,11 @@ class SqlDesk:
         self._write(fresh.on_conflict_do_update(index_elements=[key], set_=changes), values)
 
     def _raw(self, command: str) -> None:
-        # Past SQLAlchemy, which takes ten times as long over a statement without values.
         if self.lost is not None:
             raise self.lost
-        driver = self.connection.dialect.import_dbapi()
         try:
-            cursor = self.connection.connection.cursor()
-            cursor.execute(command)
-            cursor.close()
-        except driver.Error as error:
+            self._cursor.execute(command)
+        except self._driver.Error as error:
             self.lost = unavailable(error)
             raise self.lost from error
 
@@ -238,28 +269,29 @@ class SqlDesk:
         return self._layers.recall(("exchange", thread), lambda: self._load(thread))
 
     def _load(self, thread: str) -> Kept | None:
-        row = self._first(self._sql.exchange, {"t": thread})
+        row = self._run_first(self._sql.exchange, {"t": thread})
         if row is None:
             return None
+        version, name, side, peer = row
         kept: Kept | None = self._committed.peek(("exchange", thread))
-        if kept is not None and kept[0] == row.version:
+        if kept is not None and kept[0] == version:
             return kept
-        protocol = PROTOCOLS[row.protocol]
-        other = protocol.other(row.side)
+        protocol = PROTOCOLS[name]
+        other = protocol.other(side)
         said = tuple(
             Said(
                 id,
-                row.side if outward else other,
+                side if outward else other,
                 order,
                 seen,
                 _read(protocol, kind, body, refused=status == "refused" and not outward),
                 problem if status == "refused" else "",
             )
-            for id, outward, order, seen, kind, body, status, problem in self._all(
+            for id, outward, order, seen, kind, body, status, problem in self._run_all(
                 self._sql.said, {"t": thread}
             )
         )
-        return row.version, Exchange(thread, protocol, row.side, row.peer, said)
+        return version, Exchange(thread, protocol, side, peer, said)
 
     def save(self, exchange: Exchange, said: Said, *, about: str, ours: bool) -> None:
         """Save an exchange after `said`, whose message row is written apart."""
@@ -277,7 +309,10 @@ class SqlDesk:
             self._write_message(
                 letter if letter.seen == said.seen else replace(letter, seen=said.seen), place
             )
-        elif self._write(self._sql.place, {"p": known, "i": said.id, "place": place, "seen": said.seen}) != 1:
+        elif (
+            self._run(self._sql.place, {"p": known, "i": said.id, "place": place, "seen": said.seen}).rowcount
+            != 1
+        ):
             raise Unknown("there is no message {id} to save the exchange after", id=said.id[:60])
         kept = self._kept(exchange.thread)
         version = kept[0] + 1 if kept else 1
@@ -289,7 +324,7 @@ class SqlDesk:
             "version": version,
         }
         if kept:
-            self._write(self._sql.advance, {"t": exchange.thread, **values})
+            self._run(self._sql.advance, {"t": exchange.thread, **values})
         else:
             values |= {
                 "thread": exchange.thread,
@@ -298,7 +333,7 @@ class SqlDesk:
                 "peer": known,
                 "opened": self.now,
             }
-            self._write(self._sql.open, values)
+            self._run(self._sql.open, values)
         self._layers.put(("exchange", exchange.thread), (version, exchange))
 
     def dealings(
@@ -328,6 +363,8 @@ class SqlDesk:
 
     def post(self, letter: Letter) -> None:
         """Write a message row, in or out; a row that waited for its turn is replaced."""
+        if self._reading:
+            raise RuntimeError("a work that reads may not write")
         self._flush()
         known = self._peer_id(letter.peer)
         self._posted = letter if known == letter.peer else replace(letter, peer=known)
@@ -338,7 +375,7 @@ class SqlDesk:
             self._write_message(letter, None)
 
     def _write_message(self, letter: Letter, place: int | None) -> None:
-        written = self._write(
+        written = self._run(
             self._sql.post,
             {
                 "peer": letter.peer,
@@ -361,13 +398,13 @@ class SqlDesk:
                 "sent_at": letter.sent_at,
                 "done_at": None if letter.outward or letter.status == "waiting" else self.now,
             },
-        )
+        ).rowcount
         if not written and place is not None:
             raise Misstep("message {id} has been taken already", id=letter.id[:60])
 
     def letter(self, peer: str, id: str) -> Letter | None:
         """Return one message row."""
-        row = self._first(self._sql.letter, {"p": self._peer_id(peer), "i": id})
+        row = self._run_first(self._sql.letter, {"p": self._peer_id(peer), "i": id})
         return Letter(*row) if row is not None else None
 
     def letters(self, thread: str, *, outward: bool | None = None) -> list[Letter]:
@@ -379,7 +416,7 @@ class SqlDesk:
 
     def waiting(self, peer: str, thread: str, order: int) -> Letter | None:
         """Return the message that arrived early and is due now."""
-        row = self._first(self._sql.waiting, {"p": self._peer_id(peer), "t": thread, "o": order})
+        row = self._run_first(self._sql.waiting, {"p": self._peer_id(peer), "t": thread, "o": order})
         return Letter(*row) if row is not None else None
 
     def settle(self, peer: str, ids: Sequence[str], status: Delivery, problem: str = "") -> list[Letter]:
@@ -395,7 +432,7 @@ class SqlDesk:
         """List the peers with queued messages, each with the time its earliest one is due."""
         query = (
             select(message.c.peer, func.min(message.c.next_at))
-            .where(message.c.status == "queued")
+            .where(message.c.status == QUEUED)
             .group_by(message.c.peer)
             .order_by(func.min(message.c.next_at))
         )
@@ -409,9 +446,9 @@ class SqlDesk:
         """
         values: Values = {"p": self._peer_id(peer), "most": limit}
         if not_before:
-            rows = self._all(self._sql.due, values | {"now": self.now})
+            rows = self._run_all(self._sql.due, values | {"now": self.now})
         else:
-            rows = self._all(self._sql.queued, values)
+            rows = self._run_all(self._sql.queued, values)
         return [Letter(*row) for row in rows]
 
     def attempted(self, peer: str, ids: Sequence[str], next_at: datetime) -> None:
@@ -422,14 +459,14 @@ class SqlDesk:
 
     def dead_letters(self, limit: int = 1000) -> list[Letter]:
         """List the messages nobody could deliver, the latest first."""
-        query = select(*LETTER).where(message.c.status == "dead").order_by(message.c.number.desc())
+        query = select(*LETTER).where(message.c.status == DEAD).order_by(message.c.number.desc())
         return [Letter(*row) for row in self._all(query.limit(limit))]
 
     def revive(self, peer: str, id: str) -> Letter:
         """Queue a dead letter again, as if it were new; raise `Unknown` where there is none."""
         revived = (
             update(message)
-            .where(message.c.peer == self._peer_id(peer), message.c.id == id, message.c.status == "dead")
+            .where(message.c.peer == self._peer_id(peer), message.c.id == id, message.c.status == DEAD)
             .values(status="queued", problem="", attempts=0, next_at=self.now, sent_at=None, done_at=None)
             .returning(*LETTER)
         )
@@ -441,8 +478,10 @@ class SqlDesk:
     # Connected companies
 
     def _aliases(self) -> Mapping[str, str]:
-        query = select(alias.c.id, alias.c.peer)
-        return self._layers.recall(("aliases", ""), lambda: dict(tuple(row) for row in self._all(query)))
+        return self._layers.recall(("aliases", ""), self._load_aliases)
+
+    def _load_aliases(self) -> dict[str, str]:
+        return {row.id: row.peer for row in self._all(select(alias.c.id, alias.c.peer))}
 
     def _peer_id(self, id: str) -> str:
         return self._aliases().get(id, id)
@@ -452,7 +491,7 @@ class SqlDesk:
         id = self._peer_id(id)
 
         def load() -> Peer | None:
-            row = self._first(self._sql.peer, {"i": id})
+            row = self._run_first(self._sql.peer, {"i": id})
             return _peer(row) if row is not None else None
 
         return self._layers.recall(("peer", id), load)
@@ -538,7 +577,8 @@ class SqlDesk:
     def setting(self, name: str) -> str | None:
         """Return a setting."""
         value: str | None = self._layers.recall(
-            ("setting", name), lambda: self._value(self._sql.setting, {"n": name})
+            ("setting", name),
+            lambda: row[0] if (row := self._run_first(self._sql.setting, {"n": name})) else None,
         )
         return value
 
@@ -695,7 +735,7 @@ class SqlDesk:
     def awaited_evidence(self) -> list[AwaitedFile]:
         """List the files we were told of and have yet to fetch."""
         c = evidence.c
-        query = select(*_EVIDENCE, c.link, c.key, c.peer).where(c.state == "awaited").order_by(c.number)
+        query = select(*_EVIDENCE, c.link, c.key, c.peer).where(c.state == AWAITED).order_by(c.number)
         return [AwaitedFile(Evidence(*row[:5]), *row[5:]) for row in self._all(query)]
 
     def measurements(self, item: str) -> list[Mapping[str, Any]]:

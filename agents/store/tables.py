@@ -45,9 +45,10 @@ class Moment(TypeDecorator[datetime]):
         """Return what is stored; a time without its zone could mean anything and is refused."""
         if value is None:
             return None
-        if value.utcoffset() is None:
+        if value.tzinfo is None or value.utcoffset() is None:
             raise ValueError(f"a time without its zone cannot be kept: {value.isoformat()}")
-        value = value.astimezone(UTC)
+        if value.tzinfo is not UTC:
+            value = value.astimezone(UTC)
         return value.isoformat(timespec="microseconds") if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
@@ -139,7 +140,7 @@ exchange = Table(
     Column("version", Integer, nullable=False),
     Index("ix_exchange_updated", "updated", "thread"),
     Index("ix_exchange_protocol_state", "protocol", "state"),
-    Index("ix_exchange_ours", "updated", sqlite_where=text("ours"), postgresql_where=text("ours")),
+    Index("ix_exchange_ours", "updated", sqlite_where=text("ours = 1"), postgresql_where=text("ours")),
 )
 
 # The inbox and the outbox. `place` is a message's place in its exchange, and nothing for one that never

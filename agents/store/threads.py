@@ -190,9 +190,9 @@ class Readers:
     def _read[T](self, run: Callable[[Desk], T]) -> T:
         try:
             with self._engine.connect() as connection, connection.begin():
-                return run(
-                    SqlDesk(connection, self._company, self._clock(), Layers(), self._cache, self._register)
-                )
+                known = self._cache, self._register
+                now = self._clock()
+                return run(SqlDesk(connection, self._company, now, Layers(), *known, reading=True))
         except DBAPIError as error:
             raise unavailable(error) from error
 

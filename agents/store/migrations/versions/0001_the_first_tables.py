@@ -207,7 +207,7 @@ def upgrade() -> None:
         "ix_exchange_ours",
         "exchange",
         ["updated"],
-        sqlite_where=sa.text("ours"),
+        sqlite_where=sa.text("ours = 1"),
         postgresql_where=sa.text("ours"),
     )
     op.create_index("ix_exchange_peer", "exchange", ["peer"])
