@@ -1,0 +1,5 @@
+"""`python -m agents.cli` is `meguri`."""
+
+from agents.cli.front import main
+
+main()

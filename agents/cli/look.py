@@ -1,0 +1,686 @@
+"""Looking: what waits for us, exchanges, items and where they come from, companies, credentials, jobs."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import click
+
+from agents.cli.call import ITEMS, THREADS, Call, argument, command, option
+from agents.cli.client import EXITS, Unreachable
+from agents.cli.paper import Ink, Paper, Text, bad, faint, good, local, loud
+from agents.cli.thread import thread as thread_of
+from schemas.errors import Invalid, Unknown
+
+SECTION: Final = "Look"
+_SICK = frozenset(
+    {"refused", "declined", "withdrawn", "cancelled", "suspended", "disputed", "dead", "failed"}
+)
+_HEALTHY = frozenset({"accredited", "accepted", "received", "closed", "certified", "done", "taken", "held"})
+_LIMIT = option("--limit", "How many.", type=click.IntRange(1, 500), default=50, show_default=True)
+_OFFSET = option("--offset", "How many to leave out first.", type=click.IntRange(0), default=0)
+PAUSE_S: Final = 1.0
+
+
+def _path(*parts: str) -> str:
+    return "".join(f"/{quote(part, safe='')}" for part in parts)
+
+
+def _state(call: Call, state: str, protocol: str = "") -> Ink:
+    colour = "red" if state in _SICK else "green" if state in _HEALTHY else ""
+    return Ink(call.term(state, protocol), colour)
+
+
+def _label(peer: Mapping[str, Any] | None) -> str:
+    return str((peer or {}).get("name") or (peer or {}).get("did") or (peer or {}).get("id") or "")
+
+
+def _more(call: Call, found: Sequence[object], limit: int, offset: int) -> None:
+    if len(found) == limit and not call.json:
+        call.note("there may be more: --offset {offset}", offset=offset + limit)
+
+
+# Exchanges
+
+
+def _dealings(call: Call, found: Sequence[Mapping[str, Any]], empty: str) -> None:
+    def draw(paper: Paper) -> None:
+        if not found:
+            paper.line(faint(call.say(empty)))
+        heads = [call.say(head) for head in ("thread", "about", "with", "what", "state", "since")]
+        paper.table(
+            heads,
+            [
+                (
+                    d["thread"][:8],
+                    d["about"],
+                    _label(d["peer"]),
+                    call.say(d["protocol"].split("/")[0]),
+                    loud(call.term(d["state"], d["protocol"]))
+                    if d["ours"]
+                    else _state(call, d["state"], d["protocol"]),
+                    local(d["updated"]),
+                )
+                for d in found
+            ],
+            flexible=2,
+        )
+
+    call.show(found, draw)
+
+
+@command("inbox", _LIMIT, _OFFSET)
+def inbox(call: Call, limit: int, offset: int) -> None:
+    """What waits for us."""
+    found = call.client.get("/exchanges", ours="true", limit=limit, offset=offset)
+    _dealings(call, found, "nothing waits for us")
+    _more(call, found, limit, offset)
+
+
+@command(
+    "exchanges",
+    option("--protocol", "Only of this protocol, such as collection/1.0."),
+    option("--state", "Only in this state."),
+    option("--about", "Only about this item or lot.", type=ITEMS),
+    _LIMIT,
+    _OFFSET,
+)
+def exchanges(
+    call: Call, protocol: str | None, state: str | None, about: str | None, limit: int, offset: int
+) -> None:
+    """Exchanges with other companies, the latest change first."""
+    if protocol and "/" not in protocol:
+        protocol += "/1.0"
+    found = call.client.get(
+        "/exchanges",
+        protocol=protocol,
+        state=state,
+        about=about and about.upper(),
+        limit=limit,
+        offset=offset,
+    )
+    _dealings(call, found, "there are no such exchanges")
+    _more(call, found, limit, offset)
+
+
+def _values(call: Call, body: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
+    for name, value in body.items():
+        if value in (None, "", [], {}):
+            continue
+        words = call.say(name.replace("_", " "))
+        if isinstance(value, list) and all(isinstance(one, str | int) for one in value):
+            yield words, ", ".join(map(str, value))
+        elif isinstance(value, list | dict):
+            yield words, json.dumps(value, ensure_ascii=False)
+        else:
+            yield words, str(value)
+
+
+@command(
+    "show",
+    argument(
+        "thread",
+        "The exchange: its thread, the first characters of it, or the code of what it is about.",
+        type=THREADS,
+    ),
+)
+def show(call: Call, thread: str) -> None:
+    """One exchange with all that was said, and what may be done now."""
+    found = call.client.get(_path("exchanges", thread_of(call, thread)))
+
+    def draw(paper: Paper) -> None:
+        protocol = found["protocol"]
+        paper.title(
+            call.say(protocol.split("/")[0]),
+            "  ",
+            found["about"],
+            "  ",
+            _state(call, found["state"], protocol),
+        )
+        paper.pairs(
+            [
+                (call.say("thread"), found["thread"]),
+                (call.say("with"), _label(found["peer"])),
+                (call.say("we are"), call.say(found["side"])),
+            ],
+            indent=2,
+        )
+        for message in found["messages"]:
+            paper.line()
+            who = call.say("us") if message["from_us"] else _label(found["peer"])
+            mark = "→" if message["from_us"] else "←"
+            said = call.term(message["kind"], protocol)
+            notes: list[Text] = []
+            if message["from_us"] and message["delivery"] not in {"taken", ""}:
+                notes += ["  ", _state(call, message["delivery"])]
+            if message["standing"] != "standing":
+                notes += ["  ", bad(call.say(message["standing"]))]
+            paper.line(faint(local(message["at"])), f" {mark} ", loud(said), "  ", faint(who), *notes)
+            if message["problem"]:
+                paper.line("    ", bad(call.told(message["problem"])))
+            paper.pairs(_values(call, message["body"]), indent=4)
+            for file in message["evidence"]:
+                paper.line("    ", _file(call, file))
+        for statement in found["credentials"]:
+            paper.line()
+            _statement(call, paper, statement)
+        paper.line()
+        if found["actions"]:
+            paper.line(faint(call.say("You can now")))
+            for action in found["actions"]:
+                paper.line(
+                    f"  meguri {action['name']} {found['thread'][:8]}  ", faint(call.say(action["title"]))
+                )
+        else:
+            paper.line(faint(call.say("It is not our turn." if not found["ended"] else "It has ended.")))
+
+    call.show(found, draw)
+
+
+def _file(call: Call, file: Mapping[str, Any]) -> str:
+    size = f"{file['size'] / 1000:,.0f} kB" if file["size"] >= 1000 else f"{file['size']} B"  # noqa: PLR2004
+    state = "" if file["state"] == "held" else f", {call.say(file['state'])}"
+    return f"▫ {file['name']} ({size}{state})  {file['digest'][:12]}"
+
+
+def _statement(call: Call, paper: Paper, statement: Mapping[str, Any]) -> None:
+    holds = statement.get("verified", statement.get("verifies"))
+    why = statement.get("reason", statement.get("why_not", ""))
+    issuer = statement["issuer_name"] or statement["issuer"]
+    mark = good("✓") if holds else bad("✗")
+    about = "" if statement["about"].startswith("did:") else statement["about"]
+    paper.line(
+        "  ",
+        mark,
+        " ",
+        call.say(statement["type"]),
+        "  ",
+        about,
+        "  ",
+        faint(f"{issuer}, {local(statement['at'])}"),
+    )
+    if not holds:
+        paper.line("      ", bad(call.told(why)))
+
+
+# Items
+
+
+def _items(call: Call, found: Sequence[Mapping[str, Any]]) -> None:
+    def draw(paper: Paper) -> None:
+        if not found:
+            paper.line(faint(call.say("there are no such items")))
+        heads = [call.say(head) for head in ("code", "kind", "model", "chemistry", "mass (kg)", "part of")]
+        paper.table(
+            heads,
+            [
+                (
+                    i["code"],
+                    call.say(i["kind"]),
+                    i["model"],
+                    i["chemistry"],
+                    i["mass_kg"] or "",
+                    i["part_of"] or "",
+                )
+                for i in found
+            ],
+            flexible=2,
+        )
+
+    call.show(found, draw)
+
+
+@command(
+    "items",
+    argument("text", "Part of a code or model.", required=False, default=""),
+    option("--kind", "Only of this kind."),
+    option("--part-of", "Only what came out of this item.", type=ITEMS),
+    _LIMIT,
+    _OFFSET,
+)
+def items(call: Call, text: str, kind: str | None, part_of: str | None, limit: int, offset: int) -> None:
+    """Items whose code or model contains a text."""
+    found = call.client.get(
+        "/items", text=text, kind=kind, part_of=part_of and part_of.upper(), limit=limit, offset=offset
+    )
+    _items(call, found)
+    _more(call, found, limit, offset)
+
+
+@command("item", argument("code", "The code on its label.", type=ITEMS))
+def item(call: Call, code: str) -> None:
+    """One item: what it is, its life, its credentials and dealings."""
+    found = call.client.get(_path("items", code.strip()))
+
+    def draw(paper: Paper) -> None:
+        paper.title(f"{call.say(found['kind'])}  {found['code']}")
+        paper.pairs(
+            [
+                (call.say("model"), found["model"]),
+                (call.say("chemistry"), found["chemistry"]),
+                (call.say("mass (kg)"), found["mass_kg"] or ""),
+                (call.say("position"), found["position"]),
+                (call.say("registered by"), found["registrar_name"] or found["registrar"]),
+                (call.say("part of"), ", ".join(one["code"] for one in found["above"])),
+                (call.say("parts"), _few(call, [one["code"] for one in found["parts"]])),
+                (call.say("went into"), ", ".join(one["code"] for one in found["containers"])),
+            ],
+            indent=2,
+        )
+        if found["events"]:
+            paper.line()
+        for event in found["events"]:
+            _event(call, paper, event, "")
+        if found["credentials"]:
+            paper.line()
+        for statement in found["credentials"]:
+            _statement(call, paper, statement)
+        if found["dealings"]:
+            paper.line()
+        for d in found["dealings"]:
+            state = _state(call, d["state"], d["protocol"])
+            protocol = call.say(d["protocol"].split("/")[0])
+            paper.line(f"  {d['thread'][:8]}  {protocol}  {_label(d['peer'])}  ", state)
+
+    call.show(found, draw)
+
+
+def _few(call: Call, codes: Sequence[str], most: int = 4) -> str:
+    shown = ", ".join(codes[:most])
+    return shown + (" " + call.say("and {count} more", count=len(codes) - most) if len(codes) > most else "")
+
+
+def _event(call: Call, paper: Paper, event: Mapping[str, Any], item: str) -> None:
+    details = [f"{name}: {text}" for name, text in _values(call, event["details"]) if isinstance(text, str)]
+    who = " ".join(dict.fromkeys(part for part in (event["who"], event.get("by", "")) if part))
+    where = f" @ {event['where']}" if event["where"] else ""
+    what = call.say(event["what"])
+    annulled = bool(event.get("annulled"))
+    paper.line(
+        "  ",
+        faint(local(event["when"])),
+        "  ",
+        f"{item}  " if item else "",
+        faint(what) if annulled else loud(what),
+        where,
+        "  ",
+        faint(who),
+        bad("  " + call.say("corrected since")) if annulled else "",
+    )
+    told = "; ".join([*([event["how"]] if event["how"] else []), *details])
+    if told:
+        room = paper.width or 10_000
+        for line in _wrapped(told, max(room - 20, 30)):
+            paper.line(" " * 20, faint(line))
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    from agents.cli.paper import columns
+
+    lines, line = [], ""
+    for word in text.split(" "):
+        if line and columns(line) + 1 + columns(word) > width:
+            lines.append(line)
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    return [*lines, line]
+
+
+@command("trace", argument("code", "The code on its label.", type=ITEMS))
+def trace(call: Call, code: str) -> None:
+    """Where an item comes from and what it became, and whether every statement about it holds.
+
+    The chain from the vehicle to the product, each event by date, each credential and what is wrong with it.
+    """
+    found = call.client.get(_path("items", code.strip(), "trace"))
+    call.show(found, lambda paper: draw_trace(call, paper, found))
+
+
+def draw_trace(call: Call, paper: Paper, found: Mapping[str, Any]) -> None:
+    """Draw a trace: the chain as a tree, events by date, credentials with their verdicts."""
+    paper.title(call.say("Trace of {code}", code=found["code"]))
+    depth = 0
+    chain = found["chain"]
+    up = [link for link in chain if link["relation"] in {"", "part of"}]
+    for link in up:
+        _link(call, paper, link, depth)
+        depth += 1
+    rest = chain[len(up) :]
+    for place, link in enumerate(rest):
+        _link(call, paper, link, depth, last=place == len(rest) - 1)
+    paper.line()
+    paper.line(faint(call.say("What happened")))
+    for event in found["events"]:
+        _event(call, paper, event, event["item"])
+    paper.line()
+    paper.line(faint(call.say("Who vouches for it")))
+    for statement in found["credentials"]:
+        _statement(call, paper, statement)
+    wrong = sum(not one["verifies"] for one in found["credentials"])
+    paper.line()
+    if wrong:
+        paper.line(
+            bad("✗ "),
+            call.say(
+                "{wrong} of {count} credentials do not verify", wrong=wrong, count=len(found["credentials"])
+            ),
+        )
+    else:
+        paper.line(good("✓ "), call.say("all {count} credentials verify", count=len(found["credentials"])))
+
+
+def _link(call: Call, paper: Paper, link: Mapping[str, Any], depth: int, *, last: bool = True) -> None:
+    branch = "  " + ("   " * (depth - 1) + ("└─ " if last else "├─ ") if depth else "")
+    facts = [link["model"], link["chemistry"], f"{link['mass_kg']} kg" if link["mass_kg"] else ""]
+    place = call.say("position {position}", position=link["position"]) if link["position"] else ""
+    code = loud(link["code"]) if link["asked_for"] else link["code"]
+    relation = call.say(link["relation"]) + " " if link["relation"] not in {"", "part of"} else ""
+    paper.line(
+        branch,
+        faint(relation),
+        call.say(link["kind"]),
+        " ",
+        code,
+        faint("  " + ", ".join(part for part in (place, *facts, link["registrar"]) if part)),
+        Ink("  ◀", "cyan") if link["asked_for"] else "",
+    )
+
+
+# Companies
+
+
+@command("members")
+def members(call: Call) -> None:
+    """The companies in the register of members."""
+    found = call.client.get("/members")
+
+    def draw(paper: Paper) -> None:
+        if not found:
+            paper.line(faint(call.say("we hold no register of members yet")))
+        heads = [call.say(head) for head in ("company", "roles", "standing", "since", "connected")]
+        paper.table(
+            heads,
+            [
+                (
+                    loud(m["name"]) if m["us"] else m["name"],
+                    ", ".join(call.say(role) for role in m["roles"]),
+                    _state(call, m["status"]),
+                    local(m["since"]),
+                    call.say("us") if m["us"] else good("✓") if m["peer"] else "",
+                )
+                for m in found
+            ],
+            flexible=1,
+        )
+
+    call.show(found, draw)
+
+
+@command("peers")
+def peers(call: Call) -> None:
+    """The agents we are connected with."""
+    found = call.client.get("/peers")
+
+    def draw(paper: Paper) -> None:
+        if not found:
+            paper.line(faint(call.say("we are connected with nobody yet; see “meguri invite”")))
+        heads = [call.say(head) for head in ("company", "roles", "standing", "connection", "id")]
+        paper.table(
+            heads,
+            [
+                (
+                    p["name"] or call.say("not introduced yet"),
+                    ", ".join(call.say(role) for role in p["roles"]),
+                    _state(call, p["standing"]) if p["standing"] else "",
+                    _breaker(call, p["breaker"]),
+                    p["id"],
+                )
+                for p in found
+            ],
+            flexible=1,
+        )
+
+    call.show(found, draw)
+
+
+def _breaker(call: Call, state: str) -> Text:
+    return good(call.say(state)) if state in {"", "closed"} else bad(call.say(state))
+
+
+@command("company")
+def company(call: Call) -> None:
+    """Whose agent this is."""
+    found = call.client.get("/company")
+
+    def draw(paper: Paper) -> None:
+        paper.title(found["name"])
+        paper.pairs(
+            [
+                (call.say("roles"), ", ".join(call.say(role) for role in found["roles"])),
+                (call.say("standing"), _state(call, found["standing"])),
+                ("DID", found["did"]),
+                (call.say("authority"), found["authority"]),
+                (call.say("agent"), call.client.url),
+            ],
+            indent=2,
+        )
+
+    call.show(found, draw)
+
+
+# Messages and jobs
+
+
+@command("dead-letters")
+def dead_letters(call: Call) -> None:
+    """The messages that could not be delivered."""
+    found = call.client.get("/dead-letters")
+
+    def draw(paper: Paper) -> None:
+        if not found:
+            paper.line(faint(call.say("everything could be delivered so far")))
+        heads = [call.say(head) for head in ("id", "to", "message", "since", "tries", "why")]
+        paper.table(
+            heads,
+            [
+                (
+                    m["id"][:8],
+                    _label(m["peer"]),
+                    f"{call.say(m['protocol'].split('/')[0])} {call.term(m['kind'], m['protocol'])}",
+                    local(m["at"]),
+                    str(m["attempts"]),
+                    bad(call.told(m["problem"])),
+                )
+                for m in found
+            ],
+        )
+
+    call.show(found, draw)
+
+
+@command("retry", argument("id", "The id of the message, or its first characters, or all.", metavar="ID"))
+def retry(call: Call, id: str) -> None:
+    """Try again to deliver a message; `all` tries every one."""
+    letters = call.client.get("/dead-letters")
+    chosen = letters if id == "all" else [m for m in letters if id and m["id"].startswith(id.lower())]
+    if not chosen and id != "all":
+        raise Unknown("there is no dead letter “{id}”", id=id[:60])
+    if len(chosen) > 1 and id != "all":
+        raise Invalid(
+            "“{text}” may stand for {count} messages; give more of the id", text=id, count=len(chosen)
+        )
+    for letter in chosen:
+        call.client.post(f"/dead-letters{_path(letter['peer']['id'], letter['id'])}/retry")
+    call.show(
+        [letter["id"] for letter in chosen],
+        lambda paper: paper.line(
+            good("✓ "), call.say("{count} messages are on their way again", count=len(chosen))
+        ),
+    )
+
+
+def _job(call: Call, paper: Paper, found: Mapping[str, Any]) -> None:
+    paper.title(call.say(found["job"]), "  ", _state(call, found["state"]), "  ", faint(found["id"]))
+    paper.pairs(
+        [
+            (call.say("since"), local(found["at"])),
+            *_values(call, found["details"]),
+            *_values(call, found["progress"]),
+        ],
+        indent=2,
+    )
+
+
+@command("jobs")
+def jobs(call: Call) -> None:
+    """Long pieces of work, such as diagnosing a rack of cells."""
+    found = call.client.get("/jobs")
+
+    def draw(paper: Paper) -> None:
+        if not found:
+            paper.line(faint(call.say("there is no work going on")))
+        heads = [call.say(head) for head in ("id", "work", "state", "since", "progress")]
+        paper.table(
+            heads,
+            [
+                (
+                    j["id"],
+                    call.say(j["job"]),
+                    _state(call, j["state"]),
+                    local(j["at"]),
+                    ", ".join(f"{name} {value}" for name, value in _values(call, j["progress"])),
+                )
+                for j in found
+            ],
+        )
+
+    call.show(found, draw)
+
+
+@command(
+    "job",
+    argument("id", "The id of the job.", metavar="ID"),
+    option("--wait", "Wait until it has ended.", is_flag=True),
+)
+def job(call: Call, id: str, wait: bool) -> None:
+    """One piece of work and how far it has come."""
+    seen = ""
+    while True:
+        found = call.client.get(_path("jobs", id))
+        progress = json.dumps(found["progress"], ensure_ascii=False, sort_keys=True)
+        if not wait or found["state"] in {"done", "failed", "stopped"}:
+            break
+        if progress != seen and not call.json:
+            call.note("{job}: {progress}", job=call.say(found["job"]), progress=progress)
+        seen = progress
+        time.sleep(PAUSE_S)
+    call.show(found, lambda paper: _job(call, paper, found))
+    if wait and found["state"] != "done":
+        raise click.exceptions.Exit(1)
+
+
+# Credentials
+
+
+@command(
+    "credential",
+    argument("id", "The id of the credential.", metavar="ID"),
+    option("--document", "The sealed document alone.", is_flag=True),
+)
+def credential(call: Call, id: str, document: bool) -> None:
+    """One credential, what it says and whether it verifies."""
+    found = call.client.get(_path("credentials", id))
+    if document:
+        call.json = True
+        found = found["document"]
+
+    def draw(paper: Paper) -> None:
+        _statement(call, paper, found)
+        paper.pairs([("id", found["id"]), *_values(call, found["claim"])], indent=4)
+
+    call.show(found, draw)
+
+
+@command(
+    "verify",
+    argument("file", "A file of JSON, or - for standard input.", metavar="FILE|-"),
+    option("--offline", "Ask no agent: whether the issuer is a member stays unknown.", is_flag=True),
+)
+def verify(call: Call, file: str, offline: bool) -> None:
+    """Check a credential from anywhere, such as one that came with a battery.
+
+    Without an agent its seal is checked here; whether its issuer is a member is then unknown.
+    """
+    document = _document(file)
+    report: dict[str, Any] | None = None
+    standing: str | None = None
+    if not offline and call.where[0]:
+        try:
+            report = call.client.post("/verify", document)
+            entries = {entry["did"]: entry for entry in call.client.get("/members")}
+            entry = entries.get(report["author"]) if report else None
+            standing = entry["status"] if entry else "no member"
+        except Unreachable as error:
+            call.note("{words}; checked here", words=call.say(error.template, **error.values))
+    if report is None:
+        from credentials.integrity import verify as look
+        from credentials.resolution import KeyResolver
+
+        report = look(document, KeyResolver(), now=datetime.now(UTC)).as_json()
+    result = {**report, "membership": standing or "unknown"}
+    call.show(result, lambda paper: _report(call, paper, result))
+    if not result["verified"]:
+        raise click.exceptions.Exit(EXITS["malformed"])
+
+
+def _document(file: str) -> dict[str, Any]:
+    from credentials import strict
+
+    try:
+        text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise Invalid("{file} cannot be read: {why}", file=file, why=error.strerror) from error
+    document = strict.loads(text)
+    if not isinstance(document, dict):
+        raise Invalid("{file} holds no credential: it is not a JSON object", file=file)
+    # What `meguri credential ID --json` wrote holds the credential beside what was found.
+    inner = document.get("document")
+    return inner if isinstance(inner, dict) and "proof" in inner else document
+
+
+def _report(call: Call, paper: Paper, report: Mapping[str, Any]) -> None:
+    if report["verified"]:
+        paper.line(good("✓ "), loud(call.say("It verifies.")))
+    else:
+        paper.line(bad("✗ "), loud(call.say("It does not verify.")))
+    _checks(call, paper, report, 2)
+    paper.pairs(
+        [
+            (call.say("issuer"), report["author"] or ""),
+            (call.say("membership"), _state(call, report["membership"])),
+        ],
+        indent=2,
+    )
+
+
+def _checks(call: Call, paper: Paper, report: Mapping[str, Any], indent: int) -> None:
+    for check in report["checks"]:
+        mark = good("✓ ") if check["passed"] else bad("✗ ")
+        paper.line(" " * indent, mark, call.told(check["words"]))
+    for inner in report["credentials"]:
+        _checks(call, paper, inner, indent + 2)
+
+
+COMMANDS: Final = {
+    one.name: one
+    for one in (
+        *(inbox, exchanges, show, items, item, trace, credential, verify, members, peers, company),
+        *(dead_letters, retry, jobs, job),
+    )
+}
