@@ -22,6 +22,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO, Literal, Self
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from agents.ports import AwaitedFile, Store
+from agents.ports import AwaitedFile, Desk, Store
 from schemas.errors import Fault, Invalid, Unavailable, Unknown
 
 if TYPE_CHECKING:
@@ -358,14 +359,14 @@ class Fetcher:
     async def _begin(self, http: "ClientSession") -> None:
         now = monotonic()
         self._rest_until = {digest: until for digest, until in self._rest_until.items() if until > now}
-        for awaited in await self.store.read(lambda books: books.awaited_evidence()):  # type: ignore[attr-defined]
+        for awaited in await self.store.read(lambda books: books.awaited_evidence()):
             digest = awaited.evidence.digest
             if digest not in self._running and digest not in self._rest_until:
                 task = asyncio.create_task(self._one(http, awaited), name=f"fetch {digest[:12]}")
                 self._running[digest] = task
-                task.add_done_callback(lambda _, digest=digest: self._done(digest))
+                task.add_done_callback(partial(self._done, digest))
 
-    def _done(self, digest: str) -> None:
+    def _done(self, digest: str, _: object) -> None:
         self._running.pop(digest, None)
         self._event.set()
 
@@ -404,7 +405,11 @@ class Fetcher:
         evidence = replace(
             awaited.evidence, state=state, media_type=media_type or awaited.evidence.media_type
         )
-        await self.store.write(lambda desk: desk.keep_evidence(evidence))
+
+        def work(desk: Desk) -> None:
+            desk.keep_evidence(evidence)
+
+        await self.store.write(work)
 
     async def _fetch(self, http: "ClientSession", awaited: AwaitedFile) -> Stored:
         evidence, link = awaited.evidence, awaited.link

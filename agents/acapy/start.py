@@ -1,0 +1,439 @@
+"""The start of a company's agent: ACA-Py, the store, the service, the courier and the site, in one process.
+
+We drive ACA-Py's conductor ourselves, in this order: its wallet, our own parts, its doors. So no message
+comes in before it can be taken, and whatever fails ends the process with one line that says why. (Run as a
+plain plugin, ACA-Py would log the failure of a start-up handler and report itself as ready.)
+"""
+
+import asyncio
+import fcntl
+import gc
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from agents.config import Config, keep_secret
+from schemas.errors import Fault, Forbidden, Invalid, Unavailable
+
+if TYPE_CHECKING:
+    from acapy_agent.core.conductor import Conductor
+    from acapy_agent.core.profile import Profile
+
+    from agents.acapy.connections import Connections
+    from agents.acapy.courier import Postman
+    from agents.acapy.inbound import Letterbox
+    from agents.evidence import Fetcher, Vault
+    from agents.ports import Store
+    from agents.service import Agent
+
+LOG = logging.getLogger(__name__)
+
+MOST_IN_AN_ENVELOPE = 16 << 20
+STOP_S = 1.5
+UNUSED = ("actionmenu", "endorse_transaction", "introduction", "issue_credential", "present_proof")
+"""ACA-Py's protocols that we do not speak: nobody needs to be able to send us their messages."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """An agent that runs, and its parts."""
+
+    config: Config
+    agent: "Agent"
+    store: "Store"
+    vault: "Vault"
+    postman: "Postman"
+    letterbox: "Letterbox"
+    connections: "Connections"
+    fetcher: "Fetcher"
+    profile: "Profile"
+
+
+def run(config: Config) -> int:
+    """Run a company's agent until it is told to stop; return the process's exit status."""
+    _log_to_stderr(config.log_level)
+    try:
+        return asyncio.run(_run(config))
+    except Fault as fault:
+        print(f"meguri: {fault}", file=sys.stderr)  # noqa: T201, for the person who started it
+        return 1
+
+
+async def _run(config: Config) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    begun = monotonic()
+    async with _until(stop, agent(config)) as running:
+        if running is None:
+            return 0
+        LOG.info("ready after %.1f s: %s", monotonic() - begun, config.site_url)
+        await stop.wait()
+        LOG.info("stopping")
+    return 0
+
+
+@asynccontextmanager
+async def _until(stop: asyncio.Event, context: "Any") -> AsyncIterator["Running | None"]:
+    """Enter a context unless told to stop meanwhile."""
+    entering = asyncio.create_task(context.__aenter__())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((entering, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not entering.done():
+        entering.cancel()
+        await asyncio.gather(entering, return_exceptions=True)
+        yield None
+        return
+    running = entering.result()
+    try:
+        yield running
+    finally:
+        await context.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def agent(config: Config) -> AsyncIterator[Running]:
+    """Start a company's agent with its site, and stop it with the context."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_sole(config))
+        _check_ports(config)
+        config.save()
+        conductor = await _open_acapy(config, stack)
+        running = await _build(config, conductor, stack)
+        await _open_doors(config, conductor, running, stack)
+        yield running
+
+
+# The folder and its secrets
+
+
+def _sole(config: Config) -> "closing[Any]":
+    """Make sure that this is the only process on the folder."""
+    config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = (config.home / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise Unavailable("an agent is already running in {folder}", folder=config.home) from None
+    return closing(file)
+
+
+def _check_ports(config: Config) -> None:
+    """Say now which port is taken; ACA-Py would only log it and go on without."""
+    for host, port, what in (
+        (config.host, config.didcomm_port, "messages"),
+        (config.host, config.web_port, "the site"),
+        ("127.0.0.1", config.admin_port, "ACA-Py's admin API"),
+    ):
+        if not port:
+            continue
+        try:
+            family, kind, _, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except OSError as error:
+            raise Unavailable(
+                "port {port} of {host}, for {what}, cannot be used: {reason}",
+                port=port,
+                host=host,
+                what=what,
+                reason=error.strerror or error,
+            ) from error
+
+
+def _raw_key() -> str:
+    """Return a new raw wallet key, as askar spells it; raw, it needs no slow derivation at each start."""
+    from aries_askar import Store as AskarStore  # type: ignore[import-untyped]
+
+    return str(AskarStore.generate_raw_key(secrets.token_bytes(32)))
+
+
+# ACA-Py
+
+
+def _arguments(config: Config) -> list[str]:
+    """Return ACA-Py's command line for our settings."""
+    key = config.home / "wallet.key"
+    arguments = {
+        "--endpoint": config.endpoint,
+        "--label": config.name,
+        "--wallet-type": "askar",
+        "--wallet-name": "meguri",
+        "--wallet-key": keep_secret(key, _raw_key()),
+        "--wallet-key-derivation-method": "RAW",
+        "--max-message-size": str(MOST_IN_AN_ENVELOPE),
+        "--plugin": "agents.acapy",
+    }
+    line = [part for pair in arguments.items() for part in pair]
+    line += ["--inbound-transport", "http", config.host, str(config.didcomm_port)]
+    line += ["--outbound-transport", "http", "--no-ledger", "--auto-provision"]
+    line += ["--auto-accept-requests", "--auto-accept-invites"]
+    for name in UNUSED:
+        line += ["--block-plugin", f"acapy_agent.protocols.{name}"]
+    if config.admin_port:
+        line += ["--admin", "127.0.0.1", str(config.admin_port)]
+        line += ["--admin-api-key", config.secret("admin.key")]
+    return line
+
+
+def _without_nest_asyncio() -> None:
+    """Keep asyncio as it is.
+
+    ACA-Py's loader of JSON-LD documents applies `nest_asyncio` on import, which puts slow Python classes in
+    the place of asyncio's own in C, for the whole process (a tenth to a quarter of all CPU time). Only its
+    JSON-LD proofs need that, to load documents from within the event loop. We make and check no such proofs.
+    """
+    stub = types.ModuleType("nest_asyncio")
+    stub.apply = lambda *_: None  # type: ignore[attr-defined]
+    sys.modules.setdefault("nest_asyncio", stub)
+
+
+async def _open_acapy(config: Config, stack: AsyncExitStack) -> "Conductor":
+    """Open ACA-Py's wallet and load its plugins, ours among them; its doors stay shut."""
+    _without_nest_asyncio()
+    from acapy_agent.config import argparse as arguments
+    from acapy_agent.config.default_context import DefaultContextBuilder
+    from acapy_agent.core.conductor import Conductor
+    from acapy_agent.core.error import ProfileError
+    from acapy_agent.core.protocol_registry import ProtocolRegistry
+
+    from protocols.catalogue import MESSAGES
+
+    logging.getLogger("acapy_agent.utils.tracing").setLevel("WARNING")  # it sets its own on import
+    parser = arguments.create_argument_parser(prog="aca-py")
+    read = arguments.load_argument_groups(parser, *arguments.group.get_registered(arguments.CAT_START))
+    # Not from ACA-Py's own environment variables: what is not in our settings is not set.
+    settings = read(parser.parse_args(_arguments(config), env_vars={}))
+    settings["ledger.read_only"] = True
+    os.environ["ACAPY_HOME"] = str(config.home / "wallet")  # read when the wallet is opened, just below
+    conductor = Conductor(DefaultContextBuilder(settings))
+    stack.push_async_callback(_stop_acapy, conductor)
+    try:
+        await conductor.setup()  # type: ignore[no-untyped-call]
+    except ProfileError as error:
+        raise Forbidden(
+            "the wallet in {folder} does not open with the key in {file}: {reason}",
+            folder=config.home / "wallet",
+            file=config.home / "wallet.key",
+            reason=error.roll_up,
+        ) from error
+    known = set(conductor.context.inject(ProtocolRegistry).message_types)
+    if missing := MESSAGES.keys() - known:
+        raise Unavailable("ACA-Py has not loaded our plugin: {types} are unknown", types=len(missing))
+    return conductor
+
+
+async def _stop_acapy(conductor: "Conductor") -> None:
+    if conductor.root_profile is not None:
+        await conductor.stop(timeout=STOP_S)  # type: ignore[no-untyped-call]
+
+
+# Our own parts
+
+
+async def _build(config: Config, conductor: "Conductor", stack: AsyncExitStack) -> Running:
+    """Open the store and wire the agent, between the wallet and the doors."""
+    from agents.acapy.connections import Connections
+    from agents.acapy.courier import Postman, Speller, Timing
+    from agents.acapy.envelope import Post
+    from agents.acapy.inbound import Letterbox
+    from agents.acapy.keys import issuer
+    from agents.evidence import Fetcher, Vault
+    from agents.role import Company
+    from agents.roles import play
+    from agents.service import Agent
+    from agents.store import open_store
+    from agents.words import translate
+    from credentials.resolution import KeyResolver
+    from governance.framework import FRAMEWORK
+
+    profile = conductor.root_profile
+    if profile is None:
+        raise Unavailable("ACA-Py has not opened its wallet")
+    roles = play(config.roles)
+    signer = await issuer(profile)
+    company = Company(signer.did, config.name, config.roles)
+    store = await asyncio.to_thread(open_store, config.books_url, company)
+    stack.push_async_callback(asyncio.to_thread, store.close)
+    await _check_books(store, config, signer.did)
+
+    vault = Vault(config.vault)
+    post = Post(profile)
+    stack.push_async_callback(post.close)
+    postman = Postman(
+        store,
+        Speller(store, vault, config.blobs_url),
+        post,
+        translate,
+        Timing(longest_s=config.longest_rest_s),
+    )
+    service = Agent(roles, store, postman, signer, KeyResolver(), FRAMEWORK)
+    fetcher = Fetcher(store, vault, _reporter(postman), longest_s=config.longest_rest_s)
+    letterbox = Letterbox(service, store, vault, postman, fetcher)
+    conductor.context.injector.bind_instance(Letterbox, letterbox)
+    profile.context.injector.bind_instance(Letterbox, letterbox)
+    connections = Connections(profile, service, letterbox, config.name)
+    return Running(config, service, store, vault, postman, letterbox, connections, fetcher, profile)
+
+
+async def _check_books(store: "Store", config: Config, did: str) -> None:
+    """Make sure that the books belong to this wallet, and to the authority that we are told to trust."""
+    owner = await store.read(lambda desk: desk.setting("owner"))
+    if owner not in (None, "", did):
+        raise Forbidden(
+            "the database is {owner}'s, but the wallet in {folder} is {did}'s",
+            owner=owner,
+            folder=config.home,
+            did=did,
+        )
+    trusted = await store.read(lambda desk: desk.authority())
+    pinned = did if "governance-authority" in config.roles else config.authority
+    if pinned and trusted and pinned != trusted:
+        raise Forbidden(
+            "the database trusts {trusted} as authority, not {pinned}", trusted=trusted, pinned=pinned
+        )
+
+    def note(desk: Any) -> None:
+        desk.set("owner", did)
+        if pinned and not trusted:
+            desk.set("authority", pinned)
+
+    if not owner or (pinned and not trusted):
+        await store.write(note)
+
+
+def _reporter(postman: "Postman") -> Callable[[Any, str], Awaitable[None]]:
+    from agents.ports import Verdict
+
+    async def report(awaited: Any, words: str) -> None:
+        """Tell the peer that a file of theirs was refused; it belongs to no message that could be."""
+        verdict = Verdict(
+            f"file:{awaited.evidence.digest}",
+            Invalid.code,
+            "the file “{name}” is refused: {problem}",
+            {"name": awaited.evidence.name, "problem": words},
+        )
+        postman.acknowledge(awaited.peer, [verdict])
+
+    return report
+
+
+async def _open_doors(
+    config: Config, conductor: "Conductor", running: Running, stack: AsyncExitStack
+) -> None:
+    """Let messages, people and programs in, and take up what an earlier run left."""
+    from agents.accounts import first_link, has_admin, local_token
+
+    state = {"start": "the agent is starting"}
+    await _open_site(config, running, state, stack)
+    await conductor.start()
+    await _listening(conductor)
+    await running.postman.start()
+    stack.push_async_callback(running.postman.stop)
+    running.fetcher.start()
+    stack.push_async_callback(running.fetcher.stop)
+    await running.connections.start()
+    stack.push_async_callback(running.connections.stop)
+    if config.meter and config.switch:
+        from agents.gateways.bench import Bench
+
+        bench = asyncio.create_task(Bench(running.agent, config.meter, config.switch).run(), name="bench")
+        stack.push_async_callback(_end, bench)
+    await local_token(running.store, config.home)
+    if not await has_admin(running.store):
+        link = await first_link(running.store, config.site_url)
+        print(f"To become the administrator, open {link}", flush=True)  # noqa: T201, for the one who starts it
+    gc.collect()
+    gc.freeze()  # what start-up left is not looked through again
+    state.clear()
+
+
+async def _listening(conductor: "Conductor") -> None:
+    """Make sure that ACA-Py listens; it starts its transports in the background and logs what fails."""
+    manager: Any = conductor.inbound_transport_manager
+    await manager.task_queue.flush()
+    if set(manager.running_transports) != set(manager.registered_transports):
+        raise Unavailable("ACA-Py could not open its port for messages")
+
+
+async def _open_site(
+    config: Config, running: Running, state: Mapping[str, str], stack: AsyncExitStack
+) -> None:
+    """Open the company's own site."""
+    from aiohttp import web
+
+    from agents.web import site
+    from agents.web.context import Context
+
+    async def ready() -> Mapping[str, str]:
+        return dict(state)
+
+    context = Context(
+        agent=running.agent,
+        vault=running.vault,
+        invitations=running.connections,
+        public_url=config.site_url,
+        ready=ready,
+        breakers=lambda: {reach.peer: reach.state for reach in running.postman.reaches()},
+        version=_version(),
+    )
+    runner = web.AppRunner(site(context), access_log=None, handle_signals=False, shutdown_timeout=0.5)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, config.host, config.web_port).start()
+    except OSError as error:
+        raise Unavailable(
+            "port {port} for the site cannot be used: {reason}", port=config.web_port, reason=error.strerror
+        ) from error
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("meguri")
+    except PackageNotFoundError:
+        return ""
+
+
+def _log_to_stderr(level: str) -> None:
+    """Log one line per event. ACA-Py's own lines come from warnings on: below, they hold messages."""
+    logging.basicConfig(
+        level=level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+        force=True,
+    )
+    logging.getLogger("acapy_agent.core.plugin_registry").setLevel("ERROR")  # it warns of what we leave out
+    for name in (
+        "acapy_agent",
+        "acapy_agent.utils.tracing",
+        "aiohttp",
+        "asyncio",
+        "alembic",
+        "sqlalchemy",
+        "pydid",
+        "aries_askar",
+    ):
+        logging.getLogger(name).setLevel("WARNING")
