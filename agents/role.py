@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
-from protocols.exchange import Exchange, Message
+from protocols.exchange import Because, Exchange, Message
 from protocols.exchange import Protocol as Table
 from schemas.claims import Claim, Member
 from schemas.errors import Unknown
@@ -328,6 +328,11 @@ class Action[F: BaseModel]:
         """Name the side that takes this action."""
         steps = self.protocol.steps if self.protocol else ()
         return next((step.sender for step in steps if step.message in self.sends), None)
+
+    @property
+    def goes_on(self) -> bool:
+        """Say whether it carries an exchange forward, instead of saying no or calling off, with a reason."""
+        return not self.sends or not all(issubclass(message, Because) for message in self.sends)
 
     def fits(self, exchange: Exchange) -> bool:
         """Say whether the table lets us take this action now."""

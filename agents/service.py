@@ -589,7 +589,7 @@ class _Change:
 
     def save(self, exchange: Exchange, said: Said) -> None:
         """Save an exchange, what it is about, and whether something is for us to do."""
-        ours = bool(self.agent.play.fitting(exchange))
+        ours = any(action.goes_on for action in self.agent.play.fitting(exchange))
         self.desk.save(exchange, said, about=about(exchange), ours=ours)
 
 

@@ -1,0 +1,54 @@
+"""The company's own site: pages for people, a REST API for programs, both ending in the one service."""
+
+from aiohttp import web
+
+from agents.accounts import Door
+from agents.web.context import Context, Invitations
+from agents.web.gate import CONTEXT, DOOR, SHOW_PROBLEM, headers, must_be, problems, visitors
+from agents.web.openapi import document
+from agents.web.pages import add_pages, show_problem
+from agents.web.render import assets
+from agents.web.rest import add_routes
+
+__all__ = ["Context", "Invitations", "site"]
+
+_KINDS = {
+    "css": "text/css",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
+    "json": "application/manifest+json",
+}
+
+
+def site(context: Context) -> web.Application:
+    """Return a company's site."""
+    app = web.Application(middlewares=(headers, problems, visitors))
+    app[CONTEXT] = context
+    app[DOOR] = Door(context.agent.store)
+    app[SHOW_PROBLEM] = show_problem
+    add_routes(app)
+    add_pages(app)
+    app.router.add_get("/static/{name}", _static)
+    app.router.add_get("/openapi.json", _openapi)
+    return app
+
+
+async def _static(request: web.Request) -> web.Response:
+    found = assets().get(request.match_info["name"])
+    if found is None:
+        raise web.HTTPNotFound
+    data, version = found
+    fresh = request.query.get("v") == version
+    return web.Response(
+        body=data,
+        content_type=_KINDS[request.match_info["name"].rpartition(".")[2]],
+        charset="utf-8",
+        headers={"Cache-Control": "public, max-age=31536000, immutable" if fresh else "no-cache"},
+    )
+
+
+async def _openapi(request: web.Request) -> web.Response:
+    must_be(request)
+    context = request.app[CONTEXT]
+    company = await context.agent.store.read(lambda desk: desk.company.name)
+    return web.json_response(document(context, company))

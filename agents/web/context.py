@@ -1,0 +1,43 @@
+"""What the site needs of the process it runs in."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta, timezone, tzinfo
+from typing import Protocol
+
+from agents.evidence import Vault
+from agents.service import Agent
+
+
+class Invitations(Protocol):
+    """How companies connect."""
+
+    async def create(self) -> str:
+        """Return the URL of a new invitation."""
+        ...
+
+    async def accept(self, url: str) -> str:
+        """Accept an invitation and return the connection's id; raise `Invalid` for what is none."""
+        ...
+
+
+async def _ready() -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Context:
+    """One company's agent and what stands around it.
+
+    `ready` names what is not ready yet and why (empty when all is); `breakers` gives the state of each
+    peer's circuit breaker; `public_url` is how the site is reached from outside, and stands in every link.
+    """
+
+    agent: Agent
+    vault: Vault
+    invitations: Invitations
+    public_url: str
+    ready: Callable[[], Awaitable[Mapping[str, str]]] = _ready
+    breakers: Callable[[], Mapping[str, str]] = dict
+    zone: tzinfo = field(default=timezone(timedelta(hours=9), "JST"))
+    version: str = ""

@@ -1,0 +1,619 @@
+"""The REST API: each route once, with what it takes and answers, so that the OpenAPI document can tell."""
+
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from aiohttp import web
+from pydantic import BaseModel, Field, TypeAdapter
+
+from agents import accounts
+from agents.accounts import Visitor
+from agents.ports import Desk
+from agents.role import RANKS, Action, Rank
+from agents.service import read_form
+from agents.trace import trace
+from agents.web import views
+from agents.web.context import Context
+from agents.web.gate import (
+    DOOR,
+    MOST_FILE_BYTES,
+    address_of,
+    context_of,
+    is_loopback,
+    json_of,
+    keep_file,
+    must_be,
+    set_cookie,
+    visitor_of,
+)
+from agents.web.problems import NotJson
+from agents.web.views import Seeing, View, seen
+from credentials.integrity import verify
+from schemas.errors import Invalid, Unknown
+from schemas.items import read_code
+
+API = "/api/v1"
+PAGE = 50
+MOST_ON_A_PAGE = 500
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route of the API, and what there is to say about it."""
+
+    method: str
+    path: str
+    run: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    summary: str
+    answer: Any = None
+    takes: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    status: int = 200
+    rank: Rank | None = "operator"
+    media_type: str = "application/json"
+    takes_media_type: str = "application/json"
+    headers: tuple[str, ...] = ()
+
+
+ROUTES: list[Route] = []
+
+
+def route(method: str, path: str, **known: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add a route; its summary is the handler's docstring."""
+
+    def add(run: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:
+        summary = (run.__doc__ or "").strip().splitlines()[0].rstrip(".")
+        ROUTES.append(Route(method, path, run, summary, **known))
+        return run
+
+    return add
+
+
+def answer(
+    data: Any, status: int = 200, *, of: Any = None, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Return data as JSON."""
+    text = TypeAdapter(of or type(data)).dump_json(data)
+    return web.Response(body=text, status=status, content_type="application/json", headers=headers)
+
+
+async def see[T](request: web.Request, work: Callable[[Seeing], T]) -> T:
+    """Return what is seen in the books."""
+    context = context_of(request)
+    return await context.agent.store.read(seen(context, work))
+
+
+def query_of[F: BaseModel](request: web.Request, form: type[F]) -> F:
+    """Return a query's parameters."""
+    given = {name: value for name, value in request.query.items() if value != ""}
+    if len(given) != len({name for name, value in request.query.items() if value != ""}):
+        raise Invalid("a parameter stands twice in the address")
+    return read_form(form, given)
+
+
+# What is asked
+
+
+class Page(BaseModel):
+    """Which part of a list."""
+
+    limit: int = Field(default=PAGE, ge=1, le=MOST_ON_A_PAGE, title="How many")
+    offset: int = Field(default=0, ge=0, le=10_000_000, title="How many to leave out first")
+
+
+class DealingQuery(Page):
+    """Which exchanges."""
+
+    protocol: str | None = Field(default=None, max_length=60, title="Protocol, such as collection/1.0")
+    state: str | None = Field(default=None, max_length=60, title="State")
+    ours: bool | None = Field(default=None, title="Whether something is for us to do")
+    about: str | None = Field(default=None, max_length=40, title="Code of an item or lot")
+
+
+class ItemQuery(Page):
+    """Which items."""
+
+    kind: str | None = Field(default=None, max_length=20, title="Kind of item")
+    text: str = Field(default="", max_length=80, title="Text in its code or model")
+    part_of: str | None = Field(default=None, max_length=40, title="What it came out of")
+
+
+class InvitationUrl(BaseModel):
+    """An invitation of another agent."""
+
+    url: str = Field(min_length=1, max_length=20_000, title="Invitation")
+
+
+class Login(BaseModel):
+    """Who logs in."""
+
+    name: str = Field(max_length=200, title="User name")
+    password: str = Field(max_length=2000, title="Password")
+
+
+class NewUser(BaseModel):
+    """Whom to let in."""
+
+    name: str = Field(min_length=1, max_length=60, title="User name")
+    rank: Rank = Field(title="Rank")
+
+
+class NewToken(BaseModel):
+    """A token for a program."""
+
+    label: str = Field(min_length=1, max_length=60, title="What it is for")
+    rank: Rank = Field(default="operator", title="Rank")
+    days: int = Field(default=365, ge=1, le=3650, title="Days it lives")
+
+
+class UserChange(BaseModel):
+    """What changes of a user."""
+
+    rank: Rank | None = Field(default=None, title="Rank")
+    language: Literal["", "en", "ja"] | None = Field(default=None, title="Language")
+
+
+# What is answered besides views
+
+
+class Link(View):
+    """A link to pass on."""
+
+    url: str
+
+
+class Connected(View):
+    """A connection begun."""
+
+    connection: str
+
+
+class Secret(View):
+    """A new token; it is shown this once."""
+
+    token: str
+
+
+class SessionView(View):
+    """Who is asking."""
+
+    user: str
+    rank: Rank
+    language: str
+    csrf: str = Field(
+        description="To be sent as X-CSRF-Token with every change, where a cookie says who asks"
+    )
+
+
+class Ready(View):
+    """Whether the agent can work."""
+
+    ready: bool
+    waiting_for: dict[str, str]
+
+
+class CheckView(View):
+    """One thing that was looked at."""
+
+    name: str
+    passed: bool
+    words: str
+    evidence: dict[str, str]
+
+
+class ReportView(View):
+    """Everything that was looked at in a credential, and whether all of it held."""
+
+    verified: bool
+    author: str | None
+    signers: list[str]
+    checks: list[CheckView]
+    credentials: list["ReportView"]
+
+
+class CredentialView(views.Statement):
+    """A credential and its document."""
+
+    document: dict[str, Any]
+
+
+# The company
+
+
+@route("GET", "/company", answer=views.Company)
+async def company(request: web.Request) -> web.Response:
+    """Tell whose agent this is."""
+    return answer(await see(request, Seeing.company))
+
+
+@route("GET", "/members", answer=list[views.MemberView])
+async def members(request: web.Request) -> web.Response:
+    """List the register of members."""
+    return answer(await see(request, Seeing.members), of=list[views.MemberView])
+
+
+@route("GET", "/peers", answer=list[views.Counterpart])
+async def peers(request: web.Request) -> web.Response:
+    """List the connected agents, with the state of their circuit breakers."""
+    return answer(await see(request, Seeing.peers), of=list[views.Counterpart])
+
+
+@route("POST", "/invitations", answer=Link, status=201, rank="manager")
+async def create_invitation(request: web.Request) -> web.Response:
+    """Make an invitation that another company's agent can accept."""
+    return answer(Link(url=await context_of(request).invitations.create()), 201)
+
+
+@route("POST", "/invitations/accept", takes=InvitationUrl, answer=Connected, status=201, rank="manager")
+async def accept_invitation(request: web.Request) -> web.Response:
+    """Accept another company's invitation."""
+    form = read_form(InvitationUrl, await json_of(request))
+    return answer(Connected(connection=await context_of(request).invitations.accept(form.url.strip())), 201)
+
+
+# Exchanges
+
+
+@route("GET", "/exchanges", answer=list[views.DealingView], query=DealingQuery)
+async def exchanges(request: web.Request) -> web.Response:
+    """List exchanges, the latest change first."""
+    wanted = query_of(request, DealingQuery)
+    filters = wanted.model_dump(exclude={"state"}) | {"states": (wanted.state,) if wanted.state else ()}
+    return answer(await see(request, lambda s: s.dealings(**filters)), of=list[views.DealingView])
+
+
+@route("GET", "/exchanges/{thread}", answer=views.ExchangeView)
+async def exchange(request: web.Request) -> web.Response:
+    """Tell one exchange with all that was said, and what may be done now."""
+    return answer(await see(request, lambda s: s.exchange(request.match_info["thread"])))
+
+
+@route("GET", "/actions", answer=list[views.OpenAction])
+async def actions(request: web.Request) -> web.Response:
+    """List everything this company can do; the forms are in the OpenAPI document."""
+    play = context_of(request).agent.play
+    found = await see(request, lambda s: [s.action(action) for action in play.actions.values()])
+    return answer(found, of=list[views.OpenAction])
+
+
+# Items and statements
+
+
+@route("GET", "/items", answer=list[views.ItemView], query=ItemQuery)
+async def items(request: web.Request) -> web.Response:
+    """Search items."""
+    wanted = query_of(request, ItemQuery).model_dump()
+    return answer(
+        await see(request, lambda s: [s.item(one) for one in s.desk.items(**wanted)]), of=list[views.ItemView]
+    )
+
+
+@route("GET", "/items/{code}", answer=views.ItemStory)
+async def item(request: web.Request) -> web.Response:
+    """Tell an item with its life, its chain and its credentials."""
+    return answer(await see(request, lambda s: s.story(request.match_info["code"])))
+
+
+@route("GET", "/items/{code}/trace", answer=dict[str, Any])
+async def item_trace(request: web.Request) -> web.Response:
+    """Trace an item through its chain, each credential verified."""
+    code = read_code(request.match_info["code"])
+    check = context_of(request).agent.check
+    found = await see(request, lambda s: trace(s.desk, code, check).to_json())
+    return answer(found, of=dict[str, Any])
+
+
+@route("GET", "/credentials/{id}", answer=CredentialView)
+async def credential(request: web.Request) -> web.Response:
+    """Return one credential, verified now."""
+    held, statement = await see(request, lambda s: s.credential(request.match_info["id"]))
+    return answer(CredentialView(**statement.model_dump(), document=dict(held.document)))
+
+
+@route("POST", "/verify", takes=None, answer=ReportView)
+async def verify_credential(request: web.Request) -> web.Response:
+    """Look at a credential from anywhere, and report everything that holds or does not."""
+    document = await json_of(request)
+    now = await context_of(request).agent.store.read(lambda desk: desk.now)
+    report = verify(document, context_of(request).agent.resolver, now=now)
+    return answer(ReportView.model_validate(report.as_json()))
+
+
+# Evidence
+
+
+@route(
+    "POST", "/evidence", answer=views.File, status=201, takes_media_type="application/octet-stream",
+    headers=("Content-Disposition",),
+)  # fmt: skip
+async def upload(request: web.Request) -> web.Response:
+    """Keep a file; the body is the file, its name stands in Content-Disposition or ?name=."""
+    if request.content_type == "multipart/form-data":
+        raise NotJson("send the file itself as the body")
+    if (request.content_length or 0) > MOST_FILE_BYTES:
+        raise web.HTTPRequestEntityTooLarge(MOST_FILE_BYTES, request.content_length or 0)
+    found = re.search(r'filename="?([^";]+)', request.headers.get("Content-Disposition", ""))
+    name = request.query.get("name") or (found[1] if found else "file")
+    evidence = await keep_file(context_of(request), request.content.iter_chunked(1 << 16), name)
+    return answer(views.file_of(evidence), 201)
+
+
+@route("GET", "/evidence/{digest}", media_type="application/octet-stream")
+async def evidence(request: web.Request) -> web.StreamResponse:
+    """Return a file's bytes."""
+    return await serve_file(request)
+
+
+async def serve_file(request: web.Request) -> web.StreamResponse:
+    """Serve a file of the vault so that a browser shows pictures and runs nothing."""
+    digest = request.match_info["digest"]
+    context = context_of(request)
+    entry = await context.agent.store.read(lambda desk: desk.evidence(digest))
+    if entry is None:
+        raise Unknown("there is no file {digest} here", digest=digest[:64])
+    path = context.vault.path(digest)
+    shown = entry.media_type in {"image/jpeg", "image/png"}
+    response = web.FileResponse(path)
+    response.content_type = (
+        entry.media_type if shown or entry.media_type == "application/pdf" else ("application/octet-stream")
+    )
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox; frame-ancestors 'none'"
+    response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    if not shown:
+        response.headers["Content-Disposition"] = f'attachment; filename="{digest[:12]}"'
+    return response
+
+
+# What goes on
+
+
+@route("GET", "/dead-letters", answer=list[views.DeadLetter])
+async def dead_letters(request: web.Request) -> web.Response:
+    """List the messages nobody could deliver."""
+    return answer(await see(request, Seeing.dead_letters), of=list[views.DeadLetter])
+
+
+@route("POST", "/dead-letters/{peer}/{id}/retry", status=204)
+async def retry(request: web.Request) -> web.Response:
+    """Try to deliver a message again."""
+    await revive(context_of(request), request.match_info["peer"], request.match_info["id"])
+    return web.Response(status=204)
+
+
+async def revive(context: Context, peer: str, id: str) -> None:
+    """Queue a dead letter again, and have it carried."""
+    await context.agent.store.write(lambda desk: desk.revive(peer, id))
+    context.agent.courier.wake(frozenset({peer}))
+
+
+@route("GET", "/jobs", answer=list[views.JobView])
+async def jobs(request: web.Request) -> web.Response:
+    """List long pieces of work."""
+    return answer(
+        await see(request, lambda s: [views.job_of(job) for job in s.desk.jobs()]), of=list[views.JobView]
+    )
+
+
+@route("GET", "/jobs/{id}", answer=views.JobView)
+async def job(request: web.Request) -> web.Response:
+    """Tell how far a piece of work has come."""
+    return answer(await see(request, lambda s: s.job(request.match_info["id"])))
+
+
+# Who may use this agent
+
+
+def _session(visitor: Visitor) -> SessionView:
+    return SessionView(user=visitor.user, rank=visitor.rank, language=visitor.language, csrf=visitor.csrf)
+
+
+@route("GET", "/session", answer=SessionView)
+async def session(request: web.Request) -> web.Response:
+    """Tell who is asking."""
+    return answer(_session(must_be(request)))
+
+
+@route("POST", "/session", takes=Login, answer=SessionView, status=201, rank=None)
+async def log_in(request: web.Request) -> web.Response:
+    """Log in by name and password; the session is a cookie."""
+    form = read_form(Login, await json_of(request))
+    secret, visitor = await request.app[DOOR].enter(form.name, form.password, address_of(request))
+    response = answer(_session(visitor), 201)
+    open_session(request, response, secret)
+    return response
+
+
+def open_session(request: web.Request, response: web.StreamResponse, secret: str) -> None:
+    """Give the browser a session's secret."""
+    seconds = int(accounts.LONGEST_SESSION.total_seconds())
+    set_cookie(response, context_of(request), "session", secret, seconds)
+
+
+@route("DELETE", "/session", status=204)
+async def log_out(request: web.Request) -> web.Response:
+    """Log out, or give up the token that asks."""
+    await accounts.leave(context_of(request).agent.store, must_be(request))
+    response = web.Response(status=204)
+    set_cookie(response, context_of(request), "session", "", 0)
+    return response
+
+
+@route("GET", "/users", answer=list[views.UserView], rank="admin")
+async def users(request: web.Request) -> web.Response:
+    """List who may use this agent."""
+    found = await context_of(request).agent.store.read(lambda desk: desk.users())
+    return answer([views.UserView.of(user) for user in found], of=list[views.UserView])
+
+
+@route("POST", "/users", takes=NewUser, answer=Link, status=201, rank="admin")
+async def add_user(request: web.Request) -> web.Response:
+    """Add a user, or give one a new start; answers the one-time link to set a password."""
+    form = read_form(NewUser, await json_of(request))
+    context = context_of(request)
+    return answer(
+        Link(url=await accounts.invite(context.agent.store, context.public_url, form.name, form.rank)), 201
+    )
+
+
+@route("PATCH", "/users/{name}", takes=UserChange, status=204, rank="admin")
+async def change_user(request: web.Request) -> web.Response:
+    """Change a user's rank or language."""
+    form = read_form(UserChange, await json_of(request))
+    changes = form.model_dump(exclude_none=True)
+    await accounts.change_user(
+        context_of(request).agent.store, request.match_info["name"], lambda user: replace(user, **changes)
+    )
+    return web.Response(status=204)
+
+
+@route("DELETE", "/users/{name}", status=204, rank="admin")
+async def drop_user(request: web.Request) -> web.Response:
+    """Remove a user with all sessions and tokens."""
+    await accounts.drop_user(context_of(request).agent.store, request.match_info["name"])
+    return web.Response(status=204)
+
+
+@route("GET", "/tokens", answer=list[views.TokenView])
+async def tokens(request: web.Request) -> web.Response:
+    """List one's own tokens."""
+    found = await accounts.tokens(context_of(request).agent.store, must_be(request).user)
+    return answer([views.TokenView.of(one) for one in found], of=list[views.TokenView])
+
+
+@route("POST", "/tokens", takes=NewToken, answer=Secret, status=201)
+async def new_token(request: web.Request) -> web.Response:
+    """Make a token for a program; it is shown this once."""
+    form = read_form(NewToken, await json_of(request))
+    store = context_of(request).agent.store
+    return answer(
+        Secret(token=await accounts.new_token(store, must_be(request), form.label, form.rank, form.days)), 201
+    )
+
+
+@route("DELETE", "/tokens/{id}", status=204)
+async def drop_token(request: web.Request) -> web.Response:
+    """End one of one's own tokens."""
+    store = context_of(request).agent.store
+    await accounts.drop_token(store, must_be(request).user, request.match_info["id"])
+    return web.Response(status=204)
+
+
+# Actions
+
+
+class Towards(BaseModel):
+    """Where an action goes."""
+
+    to: str = Field(default="", max_length=400, title="Thread of an exchange, or a company's name, DID or id")
+
+
+async def act(request: web.Request) -> web.Response:
+    """Do an action."""
+    visitor = must_be(request)
+    data = await json_of(request)
+    to = read_form(Towards, {"to": data.pop("to")}).to if "to" in data else ""
+    key = request.headers.get("Idempotency-Key", "")
+    done = await do(context_of(request), visitor, request.match_info["name"], data, to, key)
+    return answer(done, 201)
+
+
+async def do(
+    context: Context, visitor: Visitor, name: str, data: Mapping[str, object], to: str, key: str
+) -> views.Outcome:
+    """Do an action for a visitor: the page and the API both end here."""
+    if len(key) > 200:  # noqa: PLR2004
+        raise Invalid("the key has more than {limit} characters", limit=200)
+    done = await context.agent.perform(
+        name,
+        data,
+        to,
+        user=visitor.user,
+        rank=visitor.rank,
+        key=f"{visitor.user} {name} {key}" if key else "",
+    )
+    return views.Outcome.of(done)
+
+
+def may_see(visitor: Visitor, action: Action[Any]) -> bool:
+    """Say whether a visitor's rank suffices for an action."""
+    return RANKS.index(visitor.rank) >= RANKS.index(action.rank)
+
+
+# For machines around the agent
+
+
+async def ready(request: web.Request) -> web.Response:
+    """Say whether the agent can work."""
+    waiting = dict(await context_of(request).ready())
+    return answer(Ready(ready=not waiting, waiting_for=waiting), 503 if waiting else 200)
+
+
+async def blob(request: web.Request) -> web.StreamResponse:
+    """Serve an encrypted file to whoever has its unguessable name."""
+    response = web.FileResponse(context_of(request).vault.blob(request.match_info["id"]), chunk_size=1 << 18)
+    response.content_type = "application/octet-stream"
+    return response
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Tell the figures of operation, as Prometheus reads them."""
+    if visitor_of(request) is None and not (
+        is_loopback(request.remote or "") and is_loopback(address_of(request))
+    ):
+        must_be(request)
+    context = context_of(request)
+
+    def work(desk: Desk) -> list[str]:
+        breakers = context.breakers()
+        lines = ["# TYPE meguri_messages gauge"]
+        queued = sum(len(desk.due(peer, 100_000, not_before=False)) for peer, _ in desk.destinations())
+        lines.append(f'meguri_messages{{status="queued"}} {queued}')
+        lines.append(f'meguri_messages{{status="dead"}} {len(desk.dead_letters(100_000))}')
+        lines.append("# TYPE meguri_exchanges gauge")
+        states = Counter((d.protocol, d.state) for d in desk.dealings(limit=100_000))
+        lines += [
+            f'meguri_exchanges{{protocol="{protocol}",state="{state}"}} {number}'
+            for (protocol, state), number in sorted(states.items())
+        ]
+        lines.append(
+            f"# TYPE meguri_waiting_for_us gauge\nmeguri_waiting_for_us {len(desk.dealings(ours=True))}"
+        )
+        lines.append("# TYPE meguri_jobs gauge")
+        by_state = Counter(job.state for job in desk.jobs())
+        lines += [f'meguri_jobs{{state="{state}"}} {number}' for state, number in sorted(by_state.items())]
+        lines.append("# TYPE meguri_breakers gauge")
+        by_breaker = Counter(breakers.values())
+        lines += [f'meguri_breakers{{state="{s}"}} {number}' for s, number in sorted(by_breaker.items())]
+        lines.append(
+            f"# TYPE meguri_awaited_files gauge\nmeguri_awaited_files {len(desk.awaited_evidence())}"
+        )
+        return lines
+
+    lines = await context.agent.store.read(work)
+    waiting = await context.ready()
+    lines.append(f"# TYPE meguri_ready gauge\nmeguri_ready {int(not waiting)}")
+    return web.Response(text="\n".join(lines) + "\n", content_type="text/plain", charset="utf-8")
+
+
+def guarded(one: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Return a route's handler behind the rank it needs."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if one.rank is not None:
+            must_be(request, one.rank)
+        return await one.run(request)
+
+    return handler
+
+
+def add_routes(app: web.Application) -> None:
+    """Add the API to the site."""
+    for one in ROUTES:
+        app.router.add_route(one.method, API + one.path, guarded(one))
+    app.router.add_post(API + "/actions/{name}", act)
+    app.router.add_get("/ready", ready)
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/blobs/{id}", blob)

@@ -1,0 +1,594 @@
+"""What can be seen: each view once, as the REST API answers it and as the pages show it."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from agents.ports import Desk, Job, Letter, Pass, User
+from agents.role import Action, Dealing, Evidence, Held, Item, Peer, Play, Rank
+from agents.service import Done, about, roles_of
+from agents.web.context import Context
+from credentials.integrity import verify
+from governance.framework import Framework
+from protocols.catalogue import PROTOCOLS
+from protocols.exchange import Exchange, Said
+from schemas.errors import Unknown
+from schemas.events import Event
+from schemas.items import Kind, kind_of, read_code
+
+NO_BUSINESS = ("introduction/1.0",)
+
+
+class View(BaseModel):
+    """Something the API answers."""
+
+
+class Company(View):
+    """Whose agent this is."""
+
+    did: str
+    name: str
+    roles: tuple[str, ...]
+    authority: str = Field(description="DID of the governance authority that is trusted, or empty")
+    standing: str = Field(description="This company's standing in the register, or empty")
+
+
+class Outcome(View):
+    """What came of an action."""
+
+    thread: str = Field(description="The exchange it belongs to, or empty")
+    state: str
+    issued: tuple[str, ...] = Field(description="Ids of the credentials issued with it")
+    jobs: tuple[str, ...] = Field(description="Ids of the jobs it started")
+
+    @classmethod
+    def of(cls, done: Done) -> "Outcome":
+        """Return an outcome as seen."""
+        return cls(thread=done.thread, state=done.state, issued=done.issued, jobs=done.jobs)
+
+
+class Counterpart(View):
+    """A connected agent."""
+
+    id: str
+    did: str
+    name: str = Field(description="The company's name, once it has introduced itself")
+    standing: str = Field(default="", description="Its standing in the register, or empty")
+    roles: tuple[str, ...] = ()
+    breaker: str = Field(default="", description="State of the circuit breaker towards it")
+
+    @property
+    def label(self) -> str:
+        """Return what to call it."""
+        return self.name or self.did or self.id
+
+
+class DealingView(View):
+    """An exchange in brief."""
+
+    thread: str
+    protocol: str
+    side: str
+    peer: Counterpart
+    state: str
+    ended: bool
+    about: str = Field(description="Code of the item or lot it is about, or empty")
+    ours: bool = Field(description="Whether something is for us to do")
+    opened: datetime
+    updated: datetime
+
+
+class OpenAction(View):
+    """An action, and what its form asks for."""
+
+    name: str
+    title: str
+    rank: Rank
+    opens: bool
+    goes_on: bool = Field(description="Whether it carries an exchange forward, instead of calling off")
+    protocol: str = ""
+
+
+class File(View):
+    """A file given as evidence."""
+
+    digest: str
+    name: str
+    media_type: str
+    size: int
+    state: Literal["held", "awaited", "refused"]
+
+    @property
+    def picture(self) -> bool:
+        """Say whether a page can show it."""
+        return self.state == "held" and self.media_type in {"image/jpeg", "image/png"}
+
+
+class Statement(View):
+    """A credential in brief."""
+
+    id: str
+    type: str
+    about: str
+    issuer: str
+    issuer_name: str
+    at: datetime
+    verified: bool
+    reason: str = Field(description="Why it does not verify, or empty")
+    claim: dict[str, Any]
+
+
+class MessageView(View):
+    """One message of an exchange."""
+
+    id: str
+    kind: str
+    sender: str = Field(description="The side that said it")
+    from_us: bool
+    at: datetime
+    order: int
+    standing: Literal["standing", "overtaken", "refused", "waiting"] = Field(
+        description="standing counts; overtaken crossed another and no longer fits; waiting has yet to count"
+    )
+    problem: str = Field(description="Why it was refused, or empty")
+    delivery: str
+    attempts: int
+    body: dict[str, Any]
+    credentials: tuple[str, ...]
+    evidence: tuple[File, ...]
+
+
+class ExchangeView(DealingView):
+    """An exchange with all that was said."""
+
+    messages: tuple[MessageView, ...]
+    actions: tuple[OpenAction, ...] = Field(description="What we may do now")
+    credentials: tuple[Statement, ...]
+
+
+class ItemView(View):
+    """An item in brief."""
+
+    code: str
+    kind: Kind
+    registrar: str
+    registrar_name: str
+    part_of: str | None
+    made_of: tuple[str, ...]
+    position: str
+    model: str
+    chemistry: str
+    mass_kg: str | None
+
+
+class EventView(View):
+    """One thing that happened to an item."""
+
+    id: str
+    what: str
+    when: datetime
+    who: str
+    where: str
+    how: str
+    details: dict[str, Any]
+    evidence: tuple[File, ...]
+    exchange: str
+    corrects: str | None
+    ours: bool = Field(description="Whether we recorded it ourselves")
+    annulled: bool = Field(description="Whether a later event corrects or annuls it")
+
+
+class ItemStory(ItemView):
+    """An item with its life, what it is part of and what it holds."""
+
+    above: tuple[ItemView, ...] = Field(description="What it came out of, the nearest first")
+    parts: tuple[ItemView, ...]
+    containers: tuple[ItemView, ...]
+    events: tuple[EventView, ...]
+    credentials: tuple[Statement, ...]
+    dealings: tuple[DealingView, ...]
+
+
+class MemberView(View):
+    """A company in the register."""
+
+    did: str
+    name: str
+    roles: tuple[str, ...]
+    status: str
+    since: datetime
+    peer: Counterpart | None = Field(description="The connection with it, if there is one")
+    us: bool
+
+
+class DeadLetter(View):
+    """A message nobody could deliver."""
+
+    peer: Counterpart
+    id: str
+    thread: str
+    protocol: str
+    kind: str
+    at: datetime
+    attempts: int
+    problem: str
+
+
+class JobView(View):
+    """A long piece of work."""
+
+    id: str
+    job: str
+    state: str
+    details: dict[str, Any]
+    progress: dict[str, Any]
+    at: datetime
+
+
+class UserView(View):
+    """Somebody who may use this agent."""
+
+    name: str
+    rank: Rank
+    language: str
+    has_password: bool
+
+    @classmethod
+    def of(cls, user: User) -> "UserView":
+        """Return a user without the secret."""
+        return cls(name=user.name, rank=user.rank, language=user.language, has_password=bool(user.secret))
+
+
+class TokenView(View):
+    """A token for a program; its secret is shown once, when it is made."""
+
+    id: str = Field(description="Digest of the token")
+    label: str
+    rank: Rank
+    at: datetime
+    expires: datetime
+
+    @classmethod
+    def of(cls, entry: Pass) -> "TokenView":
+        """Return a token without the secret."""
+        return cls(id=entry.digest, label=entry.label, rank=entry.rank, at=entry.at, expires=entry.expires)
+
+
+class Seeing:
+    """Makes views of one company's books, within one transaction."""
+
+    def __init__(self, context: Context, desk: Desk) -> None:
+        self.context = context
+        self.desk = desk
+        self.play: Play = context.agent.play
+        self.framework: Framework = context.agent.framework
+        self._breakers = context.breakers()
+        self._register = {entry.did: entry for entry in desk.members()}
+        self._peers = {peer.id: peer for peer in desk.peers()}
+
+    # Companies
+
+    def company(self) -> Company:
+        """Show whose agent this is."""
+        own, authority = self.desk.company, self.desk.authority()
+        entry = self._register.get(own.did)
+        standing = "accredited" if own.did == authority else entry.status if entry else ""
+        return Company(did=own.did, name=own.name, roles=own.roles, authority=authority, standing=standing)
+
+    def name(self, did: str) -> str:
+        """Return what to call a company."""
+        if did == self.desk.company.did:
+            return self.desk.company.name
+        if did in self._register:
+            return self._register[did].name
+        return next((peer.name for peer in self._peers.values() if peer.did == did and peer.name), "")
+
+    def counterpart(self, id: str) -> Counterpart:
+        """Show a connected agent."""
+        peer = self._peers.get(id) or self.desk.peer(id) or Peer(id, "", "", "")
+        entry = self._register.get(peer.did)
+        return Counterpart(
+            id=id,
+            did=peer.did,
+            name=(entry.name if entry else "") or peer.name,
+            standing=entry.status if entry else "",
+            roles=roles_of(self.desk, peer.did, self.desk.authority()) if peer.did else (),
+            breaker=self._breakers.get(id, ""),
+        )
+
+    def peers(self) -> list[Counterpart]:
+        """Show the connected agents."""
+        return [self.counterpart(id) for id in self._peers]
+
+    def members(self) -> list[MemberView]:
+        """Show the register of members."""
+        by_did = {peer.did: peer.id for peer in self._peers.values() if peer.did}
+        return [
+            MemberView(
+                did=entry.did,
+                name=entry.name,
+                roles=entry.roles,
+                status=entry.status,
+                since=entry.since,
+                peer=self.counterpart(by_did[entry.did]) if entry.did in by_did else None,
+                us=entry.did == self.desk.company.did,
+            )
+            for entry in self._register.values()
+        ]
+
+    def suitable(self, action: Action[Any]) -> list[Counterpart]:
+        """List the companies that an action may be opened with."""
+        protocol = action.protocol
+        if protocol is None:
+            return []
+        if protocol.name in NO_BUSINESS:
+            return self.peers()
+        side = protocol.sides[1]
+        found = []
+        for peer in self.peers():
+            if protocol.name == "membership/1.0":
+                fits = bool(peer.did) and self.desk.authority() in {"", peer.did}
+            else:
+                fits = peer.standing in {"", "accredited"} and any(
+                    self.framework.may_play(role, protocol.name, side) for role in peer.roles
+                )
+            if fits:
+                found.append(peer)
+        return found
+
+    # Exchanges
+
+    def dealing(self, dealing: Dealing) -> DealingView:
+        """Show an exchange in brief."""
+        protocol = PROTOCOLS.get(dealing.protocol)
+        return DealingView(
+            thread=dealing.thread,
+            protocol=dealing.protocol,
+            side=dealing.side,
+            peer=self.counterpart(dealing.peer),
+            state=dealing.state,
+            ended=protocol is not None and dealing.state in protocol.ends,
+            about=dealing.about,
+            ours=dealing.ours,
+            opened=dealing.opened,
+            updated=dealing.updated,
+        )
+
+    def dealings(self, **filters: Any) -> list[DealingView]:
+        """Show exchanges in brief, the latest change first."""
+        return [self.dealing(one) for one in self.desk.dealings(**filters)]
+
+    def exchange(self, thread: str) -> ExchangeView:
+        """Show an exchange with all that was said."""
+        exchange = self.desk.exchange(thread)
+        if exchange is None:
+            raise Unknown("there is no exchange “{thread}” here", thread=thread[:60])
+        letters = sorted(self.desk.letters(thread), key=lambda letter: letter.at)
+        actions = [self.action(action) for action in self.play.fitting(exchange)]
+        ids = dict.fromkeys(id for letter in letters for id in letter.credentials)
+        held = [found for id in ids if (found := self.desk.credential(id))]
+        return ExchangeView(
+            thread=thread,
+            protocol=exchange.protocol.name,
+            side=exchange.side,
+            peer=self.counterpart(exchange.peer),
+            state=exchange.state,
+            ended=exchange.ended,
+            about=about(exchange),
+            ours=any(action.goes_on for action in actions),
+            opened=letters[0].at if letters else self.desk.now,
+            updated=letters[-1].at if letters else self.desk.now,
+            messages=tuple(
+                self._message(letter, exchange)
+                for letter in letters
+                if letter.status != "waiting" and (letter.peer == exchange.peer)
+            ),
+            actions=tuple(actions),
+            credentials=tuple(map(self.statement, held)),
+        )
+
+    def _message(self, letter: Letter, exchange: Exchange) -> MessageView:
+        said = next((one for one in exchange.said if one.id == letter.id), None)
+        sender = exchange.side if letter.outward else exchange.protocol.other(exchange.side)
+        return MessageView(
+            id=letter.id,
+            kind=letter.kind,
+            sender=sender,
+            from_us=letter.outward,
+            at=letter.at,
+            order=letter.order,
+            standing=_standing(said, exchange),
+            problem=_words(letter.problem or (said.void if said else "")),
+            delivery=letter.status,
+            attempts=letter.attempts,
+            body=_object(letter.body),
+            credentials=letter.credentials,
+            evidence=self.files(letter.evidence),
+        )
+
+    def action(self, action: Action[Any]) -> OpenAction:
+        """Show an action."""
+        return OpenAction(
+            name=action.name,
+            title=action.title,
+            rank=action.rank,
+            opens=action.opens,
+            goes_on=action.goes_on,
+            protocol=action.protocol.name if action.protocol else "",
+        )
+
+    # Items
+
+    def item(self, item: Item) -> ItemView:
+        """Show an item in brief."""
+        return ItemView(
+            code=item.code,
+            kind=item.kind,
+            registrar=item.registrar,
+            registrar_name=self.name(item.registrar),
+            part_of=item.part_of,
+            made_of=item.made_of,
+            position=item.position,
+            model=item.model,
+            chemistry=item.chemistry,
+            mass_kg=item.mass_kg,
+        )
+
+    def story(self, code: str) -> ItemStory:
+        """Show an item with its life."""
+        code = read_code(code)
+        item = self.desk.item(code)
+        events, credentials = self.desk.events(code), self.desk.credentials(code)
+        if item is None:
+            if not events and not credentials:
+                raise Unknown("we have no item {code}", code=code)
+            item = Item(code, kind_of(code), "")
+        above: list[Item] = []
+        up = item.part_of
+        while up and (next_up := self.desk.item(up)) and next_up not in above:
+            above.append(next_up)
+            up = next_up.part_of
+        made_of = [self.desk.item(part) or Item(part, kind_of(part), "") for part in item.made_of]
+        parts = {part.code: part for part in [*made_of, *self.desk.items(part_of=code)]}
+        mine = {event.id for event in self.desk.events(code, ours=True)}
+        changed = {str(event.corrects) for event in events if event.corrects}
+        return ItemStory(
+            **self.item(item).model_dump(),
+            above=tuple(map(self.item, above)),
+            parts=tuple(map(self.item, parts.values())),
+            containers=tuple(map(self.item, self.desk.containers(code))),
+            events=tuple(self._event(event, changed, event.id in mine) for event in events),
+            credentials=tuple(map(self.statement, credentials)),
+            dealings=tuple(self.dealings(about=code)),
+        )
+
+    def _event(self, event: Event, changed: set[str], ours: bool) -> EventView:
+        return EventView(
+            id=str(event.id),
+            what=event.what,
+            when=event.when,
+            who=self.name(event.who) or event.who,
+            where=event.where,
+            how=event.how,
+            details=dict(event.details),
+            evidence=self.files(event.evidence),
+            exchange=event.exchange,
+            corrects=str(event.corrects) if event.corrects else None,
+            ours=ours,
+            annulled=str(event.id) in changed,
+        )
+
+    # Statements and files
+
+    def statement(self, held: Held) -> Statement:
+        """Show a credential, verified now."""
+        report = verify(dict(held.document), self.context.agent.resolver, now=self.desk.now)
+        return Statement(
+            id=held.id,
+            type=held.type,
+            about=held.about,
+            issuer=held.issuer,
+            issuer_name=self.name(held.issuer),
+            at=held.at,
+            verified=report.verified,
+            reason=report.reason,
+            claim=dict(held.claim),
+        )
+
+    def credential(self, id: str) -> tuple[Held, Statement]:
+        """Return a credential, and how it is seen."""
+        held = self.desk.credential(id)
+        if held is None:
+            raise Unknown("there is no credential “{id}” here", id=id[:80])
+        return held, self.statement(held)
+
+    def files(self, digests: tuple[str, ...]) -> tuple[File, ...]:
+        """Show files."""
+        return tuple(file_of(found) for digest in digests if (found := self.desk.evidence(digest)))
+
+    # What goes on
+
+    def dead_letters(self, limit: int = 1000) -> list[DeadLetter]:
+        """Show the messages nobody could deliver."""
+        return [
+            DeadLetter(
+                peer=self.counterpart(letter.peer),
+                id=letter.id,
+                thread=letter.thread,
+                protocol=letter.protocol,
+                kind=letter.kind,
+                at=letter.at,
+                attempts=letter.attempts,
+                problem=_words(letter.problem),
+            )
+            for letter in self.desk.dead_letters(limit)
+        ]
+
+    def job(self, id: str) -> JobView:
+        """Show a job."""
+        job = self.desk.job(id)
+        if job is None:
+            raise Unknown("there is no job “{id}” here", id=id[:60])
+        return job_of(job)
+
+
+def seen[T](context: Context, work: Callable[[Seeing], T]) -> Callable[[Desk], T]:
+    """Return a reading of the desk that makes views."""
+    return lambda desk: work(Seeing(context, desk))
+
+
+def file_of(evidence: Evidence) -> File:
+    """Show a file's entry."""
+    return File(
+        digest=evidence.digest,
+        name=evidence.name,
+        media_type=evidence.media_type,
+        size=evidence.size,
+        state=evidence.state,
+    )
+
+
+def job_of(job: Job) -> JobView:
+    """Show a job."""
+    return JobView(
+        id=job.id,
+        job=job.job,
+        state=job.state,
+        details=dict(job.details),
+        progress=dict(job.progress),
+        at=job.at,
+    )
+
+
+def _standing(
+    said: Said | None, exchange: Exchange
+) -> Literal["standing", "overtaken", "refused", "waiting"]:
+    if said is None or said.void:
+        return "refused"
+    if said in exchange.standing:
+        return "standing"
+    return "overtaken" if said in exchange.overtaken else "waiting"
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _words(problem: str) -> str:
+    """Return a stored problem as words: those we wrote are JSON, a peer's are plain."""
+    told = _object(problem)
+    template, values = told.get("template"), told.get("values")
+    if isinstance(template, str):
+        words = template
+        if isinstance(values, Mapping):
+            for name, value in values.items():
+                words = words.replace("{" + str(name) + "}", str(value))
+        return words
+    return problem

@@ -1,0 +1,102 @@
+"""What people read, in their language: English is the key, each other language a catalogue beside this file.
+
+`en.toml` holds only the texts whose English reads better than their key: names of states, the checks of
+pydantic. In a catalogue `[text]` holds what means the same everywhere, and `[in."collection/1.0"]` what
+means something else in one place, such as a state of that protocol.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from string import Formatter
+
+from schemas.errors import Fault
+
+LANGUAGES: Mapping[str, str] = {"en": "English", "ja": "日本語"}
+DEFAULT = "en"
+
+# Values that are words of ours, not of the users.
+_OURS = frozenset({"state", "status", "side", "sender", "kind", "rank", "role", "protocol", "type", "what"})
+_LONGEST = 2000
+
+
+class Catalogue:
+    """The texts of one language."""
+
+    def __init__(self, language: str) -> None:
+        text = resources.files(__package__).joinpath(f"{language}.toml").read_text("utf-8")
+        tables = tomllib.loads(text)
+        self.text: Mapping[str, str] = tables.get("text", {})
+        self.places: Mapping[str, Mapping[str, str]] = tables.get("in", {})
+
+    def find(self, text: str, place: str = "") -> str | None:
+        """Return the text in this language, as it is said in `place`."""
+        found = self.places.get(place, {}).get(text)
+        return found if found is not None else self.text.get(text)
+
+
+@cache
+def catalogue(language: str) -> Catalogue:
+    """Return the catalogue of a language."""
+    return Catalogue(language if language in LANGUAGES else DEFAULT)
+
+
+def translate(
+    template: str, values: Mapping[str, object] | None = None, language: str = DEFAULT, place: str = ""
+) -> str:
+    """Return `template` in a language, filled with `values`; what has no translation stays English."""
+    texts = catalogue(language)
+    found = texts.find(template, place)
+    if not values:
+        return template if found is None else found
+    filled = {
+        name: texts.find(value, place) or value if name in _OURS and isinstance(value, str) else value
+        for name, value in values.items()
+    }
+    try:
+        return (template if found is None else found).format_map(filled)
+    except (KeyError, IndexError, ValueError, AttributeError):
+        return template  # a peer's template need not fit its values
+
+
+def say(fault: Fault, language: str = DEFAULT) -> str:
+    """Return a fault in the reader's words."""
+    return translate(fault.template, fault.values, language)
+
+
+def placeholders(template: str) -> frozenset[str]:
+    """Name the values a template wants."""
+    return frozenset(name for _, name, _, _ in Formatter().parse(template) if name is not None)
+
+
+@cache
+def _shapes(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Return each template with values as a pattern of its English text, the most telling first."""
+    templates = {**catalogue(DEFAULT).text, **catalogue(language).text}
+    shapes = []
+    for template in sorted(templates, key=len, reverse=True):
+        if not placeholders(template):
+            continue
+        pattern, seen = "", set[str]()
+        for before, name, _, _ in Formatter().parse(template):
+            pattern += re.escape(before)
+            if name:
+                pattern += f"(?P={name})" if name in seen else f"(?P<{name}>.+?)"
+                seen.add(name)
+        if re.search(r"[A-Za-z]{3}", re.sub(r"\(\?P.*?\)", "", pattern)):
+            shapes.append((re.compile(pattern, re.S), template))
+    return tuple(shapes)
+
+
+def recall(text: str, language: str = DEFAULT) -> str:
+    """Return English that was filled elsewhere (a check of pydantic, an old refusal) in a language."""
+    found = catalogue(language).find(text)
+    if found is not None:
+        return found
+    if len(text) <= _LONGEST:
+        for shape, template in _shapes(language):
+            if match := shape.fullmatch(text):
+                return translate(template, match.groupdict(), language)
+    return text
