@@ -8,7 +8,7 @@ from pydantic import Field
 from agents.role import Action, Case, Duty, Effect, Issue, Keep, Qualify, Role, Send, Start
 from agents.roles.deliveries import SUPPLIER
 from agents.roles.dismantler import CANCEL, called_off, transport
-from agents.roles.life import Form, happened, known, latest
+from agents.roles.life import Form, happened, known, latest, lineage
 from instruments.measurement import Measurement
 from protocols.collection import (
     COLLECTION,
@@ -22,6 +22,7 @@ from protocols.collection import (
     SignReceipt,
     Withdraw,
 )
+from quality.lifecycle import may_follow
 from schemas.claims import DiagnosisResult, HandOverReceipt, ItemIdentity
 from schemas.errors import Invalid
 from schemas.items import Code, mint
@@ -175,8 +176,9 @@ def store_items(form: StoreForm, case: Case) -> list[Effect]:
     known(case.books, form.items)
     effects: list[Effect] = []
     for code in form.items:
-        stored = any(e.what == "stored" for e in case.books.events(code, ours=True)[-1:])
-        effects.append(happened(case, code, "moved" if stored else "stored", where=form.place))
+        life = lineage(case.books, code)[0]
+        moved = "moved" in may_follow(life.kind, life.state)
+        effects.append(happened(case, code, "moved" if moved else "stored", where=form.place))
     return effects
 
 

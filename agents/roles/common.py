@@ -181,7 +181,7 @@ def annul_event(form: AnnulForm, case: Case) -> list[Effect]:
 def note_nonconformity(form: NoteForm, case: Case) -> list[Effect]:
     """Record that an item is not as it should be."""
     known(case.books, [form.item])
-    details = {"what": form.what, "disposal": form.disposal}
+    details = {"reason": form.what, "disposal": form.disposal}
     return [happened(case, form.item, "nonconforming", how=form.what, details=details, evidence=form.photos)]
 
 
