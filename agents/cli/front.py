@@ -50,7 +50,7 @@ SECTIONS: Final = (
     "This agent",
 )
 INTERRUPTED: Final = 130
-PIPE_CLOSED: Final = 141
+PIPE_CLOSED: Final = 1
 UNEXPECTED: Final = 1
 
 
