@@ -286,7 +286,7 @@ async def connect(one: Door, other: Door) -> None:
     for door, other_role in ((one, other.role), (other, one.role)):
 
         async def met(door: Door = door, name: str = COMPANIES[other_role]) -> bool:
-            return any(peer["name"] == name and peer["did"] for peer in (await door.get("/peers"))["peers"])
+            return any(peer["name"] == name and peer["did"] for peer in await door.get("/peers"))
 
         await door.until(f"{COMPANIES[other_role]} to introduce itself", met)
 
@@ -359,7 +359,7 @@ async def knows(door: Door, role: str, status: str) -> None:
     """Wait until a company's register gives a member this standing."""
 
     async def look() -> bool:
-        members = (await door.get("/members"))["members"]
+        members = await door.get("/members")
         return any(m["name"] == COMPANIES[role] and m["status"] == status for m in members)
 
     await door.until(f"the register to say that {role} is {status}", look)
@@ -451,7 +451,7 @@ async def workshop(collector: Door, pack: str, narrator: Narrator) -> tuple[list
         "weigh-materials", pack=pack, metal_kg="61.5", resin_kg="9.2", harness_kg="4.1", other_kg="2.8"
     )
     found = await collector.get("/items", kind="cell", part_of=pack)
-    cells = sorted(item["code"] for item in found["items"])
+    cells = sorted(item["code"] for item in found)
     narrator.line("collector", f"takes {pack} apart into {len(cells)} cells and four sorts of material")
     done = await collector.do("diagnose-cells", cells=cells, temperature_c="25", soc_pct="50")
     job = await collector.finishes(done["jobs"][0], narrator)
