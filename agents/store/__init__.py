@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from agents.ports import Desk
 from agents.role import Company
-from agents.store.engine import Claim, bring_up_to_date, make_engine, read_url, released
+from agents.store.engine import Claim, bring_up_to_date, let_go_on_failure, make_engine, read_url
 from agents.store.threads import READERS, Readers, Writer
 
 __all__ = ["SqlStore", "open_store"]
@@ -23,9 +23,10 @@ def open_store(url: str, company: Company, clock: Callable[[], datetime] = _now)
     """
     place = read_url(url)
     claim = Claim(place)
-    with released(claim):
+    with let_go_on_failure(claim.release):
         connection = claim.connect()
-        bring_up_to_date(connection)
+        with let_go_on_failure(connection.close):
+            bring_up_to_date(connection)
         writer = Writer(claim.connect, connection, company, clock)
     readers = Readers(
         make_engine(place, reading=True, size=READERS), company, clock, writer.cache, writer.register

@@ -1,7 +1,7 @@
 """Connections to the two kinds of database, the lock on it, and its migrations."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
@@ -187,15 +187,19 @@ def bring_up_to_date(connection: Connection) -> None:
                 "the database was written by a newer version of this program ({version}); update the program",
                 version=version,
             ) from error
-    with connection.begin():
-        command.upgrade(config, "head")
+    try:
+        with connection.begin():
+            command.upgrade(config, "head")
+    except DBAPIError as error:
+        reason = " ".join(str(error.orig).split())[:200]
+        raise Unavailable("the database cannot be brought up to date: {reason}", reason=reason) from error
 
 
 @contextmanager
-def released(claim: Claim) -> Iterator[None]:
-    """Give the claim back when the block fails."""
+def let_go_on_failure(let_go: Callable[[], None]) -> Iterator[None]:
+    """Call `let_go` when the block fails."""
     try:
         yield
     except BaseException:
-        claim.release()
+        let_go()
         raise
