@@ -140,7 +140,9 @@ exchange = Table(
     Column("version", Integer, nullable=False),
     Index("ix_exchange_updated", "updated", "thread"),
     Index("ix_exchange_protocol_state", "protocol", "state"),
-    Index("ix_exchange_ours", "updated", sqlite_where=text("ours = 1"), postgresql_where=text("ours")),
+    Index(
+        "ix_exchange_ours", "updated", "thread", sqlite_where=text("ours = 1"), postgresql_where=text("ours")
+    ),
 )
 
 # The inbox and the outbox. `place` is a message's place in its exchange, and nothing for one that never

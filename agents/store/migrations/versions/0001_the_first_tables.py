@@ -206,7 +206,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_exchange_ours",
         "exchange",
-        ["updated"],
+        ["updated", "thread"],
         sqlite_where=sa.text("ours = 1"),
         postgresql_where=sa.text("ours"),
     )
