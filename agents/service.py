@@ -45,12 +45,23 @@ from protocols.exchange import Exchange, Message, Protocol, Said, Unreadable
 from protocols.introduction import INTRODUCTION
 from protocols.membership import MEMBERSHIP
 from quality.lifecycle import Life
-from schemas.claims import CLAIMS, CONTEXT, HandlingRecord, ItemIdentity, MembershipRegister
+from schemas.claims import (
+    CLAIMS,
+    CONTEXT,
+    Claim,
+    HandlingRecord,
+    HandOverReceipt,
+    ItemIdentity,
+    MembershipRegister,
+)
 from schemas.errors import Fault, Forbidden, Invalid, Misstep, Unknown
-from schemas.events import Event
-from schemas.items import item_uri
+from schemas.events import ANNULLED, Event
+from schemas.items import find_codes, item_uri, kind_of
 
 LOG = logging.getLogger(__name__)
+
+# How many messages may wait in one exchange for one that is missing.
+MOST_EARLY = 1000
 
 
 @dataclass(frozen=True)
@@ -186,12 +197,14 @@ class Agent:
             raise Invalid("an attached credential is of no type we know")
         issuer = issuer_of(document)
         try:
-            CLAIMS[types[0]].model_validate(document["credentialSubject"])
+            claim = CLAIMS[types[0]].model_validate(document["credentialSubject"])
         except ValidationError as error:
             words = first_words(error)
             raise Invalid(
                 "an attached {type} does not say what it must: {words}", type=types[0], words=words
             ) from error
+        if not its_own(claim, issuer):
+            raise Invalid("an attached {type} states what its issuer cannot", type=types[0])
         roles = roles_of(books, issuer, books.authority() or trusted)
         if types[0] != "Introduction" and not any(self.framework.may_issue(r, types[0]) for r in roles):
             raise Invalid("the issuer of an attached {type} may not issue it", type=types[0])
@@ -206,9 +219,12 @@ class _Change:
         self.desk = desk
         self.user = user
         self.wake: set[str] = set()
-        self.issued: dict[int, Held] = {}
+        # By identity; each effect is kept with its credential, lest another takes over its identity.
+        self.issued: dict[int, tuple[Issue, Held]] = {}
         self.late: list[Verdict] = []
         self.jobs: list[str] = []
+        # The message that what is recorded now stands or falls with; and the id of ours that is to be it.
+        self.cause = self.promised = ""
 
     # What a person does
 
@@ -230,9 +246,11 @@ class _Change:
                     action=action.name,
                     state=exchange.state,
                 )
-        case = Case(self.desk, self.user, exchange, peer)
-        exchange = self.apply(action.run(form, case), exchange)
-        issued = tuple(dict.fromkeys(held.id for held in self.issued.values()))
+        effects = action.run(form, Case(self.desk, self.user, exchange, peer))
+        if any(isinstance(effect, Send) for effect in effects):
+            self.cause = self.promised = str(uuid4())
+        exchange = self.apply(effects, exchange)
+        issued = tuple(dict.fromkeys(held.id for _, held in self.issued.values()))
         return Done(
             exchange.thread if exchange else "", exchange.state if exchange else "", issued, tuple(self.jobs)
         )
@@ -245,7 +263,7 @@ class _Change:
             raise Forbidden("the company has not introduced itself yet")
         authority = self.desk.authority()
         if protocol.name == MEMBERSHIP.name:
-            if authority and authority not in (opener, other):
+            if authority not in (other, "") or (other == self.desk.company.did and not authority):
                 raise Forbidden("only the governance authority admits members")
             return
         for did, side in zip((opener, other), protocol.sides, strict=True):
@@ -259,7 +277,7 @@ class _Change:
         if not roles:
             ours = did == self.desk.company.did
             raise Forbidden("we are not a member yet" if ours else "the company is not a member")
-        if entry and entry.status != "accredited":
+        if entry and not self.agent.framework.may_deal(entry.status):
             raise Forbidden("{name} is no member in good standing: {status}", name=name, status=entry.status)
         if not any(self.agent.framework.may_play(role, protocol.name, side) for role in roles):
             raise Forbidden(
@@ -274,13 +292,16 @@ class _Change:
         None means that it cannot be judged before the peer's verdict on one of our messages is here.
         """
         if (before := self.desk.letter(peer.id, parcel.id)) is not None:
+            if not is_same(before, parcel):
+                return Verdict(parcel.id, Invalid.code, "another message has had this id before")
             if before.status == "refused":
                 return _told(parcel.id, before.problem)
             return Verdict(parcel.id)
         exchange = self.desk.exchange(parcel.thread)
         due = 1 if exchange is None else len(exchange.by(exchange.protocol.other(exchange.side))) + 1
         stranger = exchange is not None and exchange.peer != peer.id
-        if parcel.order > due and not stranger and not self.opening_was_refused(peer, parcel):
+        early = due < parcel.order <= due + MOST_EARLY
+        if early and not stranger and not self.opening_was_refused(peer, parcel):
             self.post_in(peer, parcel, "waiting", whole=True)
             return Verdict(parcel.id)
         verdict = self.take(peer, parcel, exchange, due)
@@ -331,7 +352,7 @@ class _Change:
             return self.refuse(peer, parcel, exchange, due, fault)
         try:
             with self.desk.savepoint():
-                self.settle_in(peer, parcel, after, said, credentials)
+                self.settle_in(peer, parcel, exchange, after, credentials)
         except Fault as fault:
             return self.refuse(peer, parcel, exchange, due, fault)
         return Verdict(parcel.id)
@@ -345,17 +366,88 @@ class _Change:
         return any(letter.status == "queued" and letter.order <= parcel.seen for letter in ours)
 
     def settle_in(
-        self, peer: Peer, parcel: Parcel, after: Exchange, said: Said, credentials: tuple[Held, ...]
+        self,
+        peer: Peer,
+        parcel: Parcel,
+        before: Exchange,
+        after: Exchange,
+        credentials: tuple[Held, ...],
     ) -> None:
-        """Save what came and do this company's duty about it."""
+        """Save what came and do this company's duty about it, unless it was overtaken."""
+        said = after.said[-1]
         for held in credentials:
             self.keep(held)
         evidence = tuple(self.note_evidence(peer, parcel))
         self.post_in(peer, parcel, "taken", tuple(held.id for held in credentials))
         self.save(after, said)
-        if any(one.id == said.id for one in reversed(after.standing)):
-            case = Case(self.desk, "", after, self.desk.peer(peer.id) or peer, credentials, evidence)
-            self.apply(self.agent.play.answer(said.message, case), after)
+        for one in self.turn(before, after):
+            if one.id == said.id:
+                self.heed(after, said, credentials, evidence)
+            else:
+                self.heed_late(after, one)
+
+    def turn(self, before: Exchange, after: Exchange) -> list[Said]:
+        """Take back what rests on messages that count no more; return the peer's that count only now."""
+        stood, stand = ({said.id for said in exchange.standing} for exchange in (before, after))
+        for said in reversed(before.standing):
+            if said.id not in stand:
+                self.take_back(after, said)
+        return [said for said in after.standing if said.id not in stood and said.sender != after.side]
+
+    def take_back(self, exchange: Exchange, said: Said) -> None:
+        """Annul the events that were recorded with a message, the latest first."""
+        words = why_void(exchange, said)
+        for code in reversed(named(exchange)):
+            life = Life(code, kind_of(code), self.desk.events(code, ours=True))
+            for event in reversed(life.standing):
+                if event.message == said.id:
+                    self.annul(event, words)
+
+    def annul(self, event: Event, words: str) -> None:
+        try:
+            self.record(
+                Event(
+                    item=event.item,
+                    kind=event.kind,
+                    what=ANNULLED,
+                    when=self.desk.now,
+                    who=self.desk.company.name,
+                    how=words,
+                    exchange=event.exchange,
+                    corrects=event.id,
+                )
+            )
+        except Misstep as misstep:
+            # What rests on it was done by people, who see the message's fate in the exchange.
+            LOG.warning("%s of %s stays on record: %s", event.what, event.item, misstep)
+
+    def heed(
+        self,
+        exchange: Exchange,
+        said: Said,
+        credentials: tuple[Held, ...],
+        evidence: tuple[Evidence, ...],
+    ) -> None:
+        """Do this company's duty about a message of the peer."""
+        self.cause = said.id
+        case = Case(self.desk, "", exchange, self.desk.peer(exchange.peer), credentials, evidence)
+        self.apply(self.agent.play.answer(said.message, case), exchange)
+
+    def heed_late(self, exchange: Exchange, said: Said) -> None:
+        """Do the duty about a message taken long ago that counts only now."""
+        letter = self.desk.letter(exchange.peer, said.id)
+        credentials = [self.desk.credential(id) for id in letter.credentials] if letter else []
+        evidence = [self.desk.evidence(digest) for digest in letter.evidence] if letter else []
+        try:
+            with self.desk.savepoint():
+                self.heed(
+                    self.desk.exchange(exchange.thread) or exchange,
+                    said,
+                    tuple(held for held in credentials if held),
+                    tuple(file for file in evidence if file),
+                )
+        except Fault as fault:
+            LOG.warning("%s counts again, but nothing could be done about it: %s", said.message.kind, fault)
 
     def begin(self, peer: Peer, parcel: Parcel, protocol: Protocol, message: Message) -> Exchange:
         """Return the exchange a first message opens, if its sender may open it."""
@@ -457,7 +549,9 @@ class _Change:
                 case Issue():
                     self.issue(effect)
                 case Record():
-                    self.record(effect.event)
+                    event = effect.event
+                    cause = self.cause if event.exchange else ""
+                    self.record(event.model_copy(update={"message": cause}) if cause else event)
                 case Identify():
                     if exchange is not None:
                         self.desk.identify(exchange.peer, effect.did, effect.name)
@@ -476,9 +570,13 @@ class _Change:
 
     def send(self, effect: Send, exchange: Exchange) -> Exchange:
         """Save a message of ours, to be carried once the transaction stands."""
-        id = str(uuid4())
+        id, self.promised = self.promised or str(uuid4()), ""
         after = exchange.say(id, effect.message)
         said = after.said[-1]
+        for digest_ in effect.evidence:
+            file = self.desk.evidence(digest_)
+            if file is None or file.state != "held":
+                raise Unknown("we have no file {digest}", digest=digest_[:64])
         attached = tuple(self.issue(one).id if isinstance(one, Issue) else one for one in effect.credentials)
         now = self.desk.now
         self.desk.post(
@@ -508,12 +606,14 @@ class _Change:
     def issue(self, effect: Issue) -> Held:
         """Seal a claim; the same effect named twice in one transaction is one credential."""
         if (made := self.issued.get(id(effect))) is not None:
-            return made
+            return made[1]
         type_ = type(effect.claim).__name__
         company = self.desk.company
         roles = roles_of(self.desk, company.did, self.desk.authority())
         if type_ != "Introduction" and not any(self.agent.framework.may_issue(r, type_) for r in roles):
             raise Forbidden("we may not issue a {type}", type=type_)
+        if not its_own(effect.claim, company.did):
+            raise Invalid("a {type} of ours states what we cannot", type=type_)
         about = (
             effect.about if effect.about.startswith(("did:", "urn:")) else item_uri(company.did, effect.about)
         )
@@ -534,7 +634,7 @@ class _Change:
         self.keep(held)
         if type_ == "MembershipRegister":
             self.adopt(held)
-        self.issued[id(effect)] = held
+        self.issued[id(effect)] = effect, held
         return held
 
     def record(self, event: Event) -> None:
@@ -582,6 +682,8 @@ class _Change:
             return
         after = exchange.voided(letter.id, letter.problem)
         self.save(after, next(s for s in after.said if s.id == letter.id))
+        for said in self.turn(exchange, after):
+            self.heed_late(after, said)
         peer = self.desk.peer(letter.peer)
         if peer is not None:
             theirs = after.by(after.protocol.other(after.side))
@@ -600,6 +702,53 @@ def about(exchange: Exchange) -> str:
             if code := getattr(said.message, name, ""):
                 return str(code)
     return ""
+
+
+def named(exchange: Exchange) -> tuple[str, ...]:
+    """Return the codes of all items an exchange speaks of."""
+    return find_codes("\n".join(said.message.model_dump_json() for said in exchange.said))
+
+
+def why_void(exchange: Exchange, said: Said) -> str:
+    """Return in words why a message of an exchange counts no more."""
+    now = next(one for one in exchange.said if one.id == said.id)
+    if now.void:
+        return f"“{said.message.kind}” was refused: {told_of(now.void)}"[:1000]
+    if now in exchange.overtaken:
+        return f"“{said.message.kind}” was overtaken by a message of the other side"
+    return f"“{said.message.kind}” built on a message that was refused"
+
+
+def told_of(problem: str) -> str:
+    """Return in words what was wrong with a message; our own template is filled, a peer's has no values."""
+    told = json.loads(problem)
+    template, values = str(told["template"]), told["values"]
+    return template.format(**values) if values else template
+
+
+def its_own(claim: Claim, issuer: str) -> bool:
+    """Say whether a claim speaks only for its issuer, and of the item it is about."""
+    match claim:
+        case ItemIdentity():
+            return claim.kind == kind_of(claim.item)
+        case HandlingRecord():
+            theirs = (claim.item, kind_of(claim.item), issuer)
+            return all((event.item, event.kind, event.who) == theirs for event in claim.events)
+        case HandOverReceipt():
+            return issuer in (claim.from_did, claim.to_did)
+        case MembershipRegister():
+            return claim.did == issuer
+    return True
+
+
+def is_same(letter: Letter, parcel: Parcel) -> bool:
+    """Say whether a parcel is the message that came before under its id."""
+    body = json.loads(letter.body)
+    if letter.status == "waiting":
+        body = body["body"]
+    kept = (letter.outward, letter.thread, letter.order, letter.kind, body)
+    came = (False, parcel.thread, parcel.order, parcel.type.rpartition("/")[2])
+    return kept == (*came, json.loads(json.dumps(dict(parcel.body), default=str)))
 
 
 def roles_of(books: Books, did: str, authority: str) -> tuple[str, ...]:

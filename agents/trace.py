@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from agents.role import Books, Held, Item, member
+from quality.lifecycle import Life
 from schemas.errors import Fault, Unknown
 from schemas.events import Event
 from schemas.items import read_code
@@ -121,13 +122,19 @@ def _chain(books: Books, code: str) -> list[Link]:
     links = [_link(books, one, "part of" if place else "", code) for place, one in enumerate(above)]
     below = books.containers(code)
     while below:
-        fresh = [one for one in below if one.code not in seen]
+        fresh = [one for one in below if one.code not in seen and not _dissolved(books, one)]
         seen |= {one.code for one in fresh}
         links += [_link(books, one, "went into", code) for one in fresh]
         below = [further for one in fresh for further in books.containers(one.code)]
     if not books.containers(code):
         links += [_link(books, one, "made of", code) for c in item.made_of if (one := books.item(c))]
     return links
+
+
+def _dissolved(books: Books, item: Item) -> bool:
+    """Say whether this was a lot of ours that was never sold."""
+    events = books.events(item.code, ours=True)
+    return bool(events) and Life(item.code, item.kind, events).state in ("new", "dissolved")
 
 
 def _link(books: Books, item: Item, relation: str, asked_for: str) -> Link:

@@ -58,6 +58,7 @@ class Event(BaseModel):
     details: Details = Field(default_factory=dict, validate_default=True, title="What was recorded")
     evidence: tuple[str, ...] = Field(default=(), title="Digests of the evidence")
     exchange: str = Field(default="", title="Exchange it belongs to")
+    message: str = Field(default="", title="Message it was recorded with, and stands or falls with")
     corrects: UUID | None = Field(default=None, title="Event it corrects or annuls")
 
     @model_validator(mode="after")

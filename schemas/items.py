@@ -65,6 +65,12 @@ def read_code(text: str) -> str:
     return code
 
 
+def find_codes(text: str) -> tuple[str, ...]:
+    """Return the codes that stand in a text, each once, in the order they first appear."""
+    found = dict.fromkeys(match[0] for match in _CODE.finditer(text))
+    return tuple(code for code in found if check_character(code[:-2]) == code[-1])
+
+
 def kind_of(code: str) -> Kind:
     """Return the kind of item that a code names."""
     found = _CODE.fullmatch(code)

@@ -51,7 +51,7 @@ PROBLEM_TYPE = f"{RECEIPT.uri}/problem-report"
 
 VC_TYPES = ("application/vc", "application/vc+ld+json", "application/ld+json")
 _MULTIHASH = b"\x12\x20"
-_FAR = 1 << 31
+_FAR = (1 << 31) - 1
 
 type Document = Mapping[str, Any]
 

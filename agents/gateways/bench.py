@@ -7,14 +7,18 @@ stands, with a key of its own: after a crash, cells that were recorded are not m
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from agents.ports import Desk, Job, JobState
 from agents.service import Agent
 from schemas.errors import Fault, Unavailable
 
+if TYPE_CHECKING:
+    from instruments.station import Outcome, Station
+
 LOG = logging.getLogger(__name__)
 FIRST_CHANNEL, PER_SLOT = 101, 11
+LONGEST_PAUSE_S = 30.0
 
 
 def channels(count: int) -> list[int]:
@@ -30,47 +34,47 @@ class Bench:
         self.meter = meter
         self.switch = switch
         self.poll_s = poll_s
-        self._station: Any = None
+        self._station: Station | None = None
 
     async def run(self) -> None:
-        """Work through the queue until cancelled; a running job is stopped safely and resumed next time."""
-        try:
-            while True:
-                jobs = await self.agent.store.read(_pending)
-                for job in jobs:
-                    await self.work(job)
-                await asyncio.sleep(self.poll_s)
-        finally:
-            if self._station is not None:
-                self._station.stop()
+        """Work through the queue until cancelled; a job cut short goes on from there next time."""
+        while True:
+            for job in await self.agent.store.read(_pending):
+                await self.work(job)
+            await asyncio.sleep(self.poll_s)
+
+    def stop(self) -> None:
+        """Stop the job at hand: the running cell is not recorded, its relay opens, the job is not resumed."""
+        if self._station is not None:
+            self._station.stop()
 
     async def work(self, job: Job) -> None:
         """Measure the cells of one job that have no outcome yet."""
         cells: list[str] = list(job.details["cells"])
-        done: dict[str, str] = dict(job.progress.get("outcomes", {}))
+        done = await self.agent.store.read(lambda desk: _outcomes(desk, job))
         todo = {
             channel: cell
             for channel, cell in zip(channels(len(cells)), cells, strict=True)
             if cell not in done
         }
-        await self._note(job, "running", done, len(cells))
+        await self._note(job, "running", done)
         try:
-            await self._measure(job, todo, done, len(cells))
+            finished = await self._measure(job, todo, done)
         except Unavailable as fault:
-            LOG.warning("the rack cannot be reached: %s", fault)
-            await self._note(job, "queued", done, len(cells), str(fault))
-            await asyncio.sleep(min(30.0, 10 * self.poll_s))
-            return
+            LOG.warning("the diagnosis waits: %s", fault)
+            await self._note(job, "queued", done, str(fault))
+            await asyncio.sleep(min(LONGEST_PAUSE_S, 10 * self.poll_s))
         except Fault as fault:
-            await self._note(job, "failed", done, len(cells), str(fault))
-            return
-        await self._note(job, "done", done, len(cells))
+            await self._note(job, "failed", done, str(fault))
+        except Exception as error:
+            LOG.exception("the diagnosis broke off")
+            await self._note(job, "failed", done, f"{type(error).__name__}: {error}")
+        else:
+            await self._note(job, "done" if finished else "stopped", done)
 
-    async def _measure(self, job: Job, todo: Mapping[int, str], done: dict[str, str], total: int) -> None:
-        from instruments.measurement import (
-            Measurement,
-            Reason,
-        )  # the instruments are loaded when there is work
+    async def _measure(self, job: Job, todo: Mapping[int, str], done: dict[str, str]) -> bool:
+        """Measure cell by cell; return whether all were gone through."""
+        from instruments.measurement import Reason, Skipped  # the instruments, when there is work
         from instruments.station import Station
 
         station = self._station = Station(self.meter, self.switch)
@@ -81,32 +85,60 @@ class Bench:
             float(job.details["temperature_c"]),
             soc_pct=None if soc is None else float(soc),
         )
+        step: asyncio.Future[Outcome | None] | None = None
         try:
-            while (outcome := await asyncio.to_thread(next, outcomes, None)) is not None:
-                if isinstance(outcome, Measurement):
-                    name = "record-measurement"
-                    form: dict[str, object] = {"measurement": outcome.without_transcript().to_json()}
-                    words = "measured"
-                else:
-                    if outcome.reason is Reason.STOPPED:
-                        return
-                    name = "record-skip"
-                    form = {"cell": outcome.cell, "reason": str(outcome.reason), "words": outcome.words}
-                    words = f"skipped: {outcome.words}"
-                key = f"{job.id}:{outcome.cell}"
-                await self.agent.perform(name, form, user=str(job.details["operator"]), key=key)
-                done[outcome.cell] = words
-                await self._note(job, "running", done, total)
+            while True:
+                step = asyncio.ensure_future(asyncio.to_thread(next, outcomes, None))
+                outcome = await asyncio.shield(step)
+                if outcome is None:
+                    return True
+                if isinstance(outcome, Skipped) and outcome.reason is Reason.STOPPED:
+                    return False
+                done[outcome.cell] = await self._record(job, outcome)
+                await self._note(job, "running", done)
         finally:
+            # Cancelled in the middle of a cell: the station opens its relay before anything else goes on.
+            station.stop()
+            if step is not None:
+                await asyncio.wait({step})
             await asyncio.to_thread(outcomes.close)
             self._station = None
 
-    async def _note(
-        self, job: Job, state: JobState, outcomes: Mapping[str, str], total: int, problem: str = ""
-    ) -> None:
-        progress = {"outcomes": dict(outcomes), "total": total, "problem": problem}
+    async def _record(self, job: Job, outcome: "Outcome") -> str:
+        """Record what came of one cell, once; return it in words."""
+        from instruments.measurement import Measurement
+
+        if isinstance(outcome, Measurement):
+            name, words = "record-measurement", "measured"
+            form: dict[str, object] = {"measurement": outcome.without_transcript().to_json()}
+        else:
+            name, words = "record-skip", f"skipped: {outcome.words}"
+            form = {"cell": outcome.cell, "reason": str(outcome.reason), "words": outcome.words}
+        key = f"{job.id}:{outcome.cell}"
+        try:
+            await self.agent.perform(name, form, user=str(job.details["operator"]), key=key)
+        except Unavailable:
+            raise
+        except Fault as fault:
+            return f"not recorded: {fault}"
+        return words
+
+    async def _note(self, job: Job, state: JobState, outcomes: Mapping[str, str], problem: str = "") -> None:
+        progress = {"outcomes": dict(outcomes), "total": len(job.details["cells"]), "problem": problem}
         await self.agent.store.write(lambda desk: desk.note_job(job.id, state, progress))
 
 
 def _pending(desk: Desk) -> list[Job]:
     return [job for job in desk.jobs("queued", "running") if job.job == "diagnosis"]
+
+
+def _outcomes(desk: Desk, job: Job) -> dict[str, str]:
+    """Return what came of a job's cells so far, also of one recorded just before a crash."""
+    known = desk.job(job.id) or job
+    outcomes: dict[str, str] = dict(known.progress.get("outcomes", {}))
+    for cell in job.details["cells"]:
+        if cell not in outcomes and desk.done(f"{job.id}:{cell}") is not None:
+            (last,) = desk.events(cell, ours=True)[-1:]
+            skipped = last.what == "skipped"
+            outcomes[cell] = f"skipped: {last.details['words']}" if skipped else "measured"
+    return outcomes

@@ -8,6 +8,7 @@ from agents.role import Action, Case, Duty, Effect, Issue, Role, Send
 from agents.roles.life import Form
 from governance.framework import FRAMEWORK
 from protocols.audit import AUDIT, AuditFinding, Certify, Find, RequestAudit
+from protocols.audit import Refuse as RefuseAudit
 from protocols.membership import (
     MEMBERSHIP,
     Accredit,
@@ -17,11 +18,14 @@ from protocols.membership import (
     Register,
     Reinstate,
     Resign,
+    Retract,
     Suspend,
     Withdraw,
 )
 from schemas.claims import Accreditation, AuditCertificate, Member, MembershipRegister, Prediction
-from schemas.errors import Invalid
+from schemas.errors import Invalid, Misstep
+
+STANDING = ("applied", "accredited", "suspended")
 
 
 class AccreditForm(Form):
@@ -86,9 +90,27 @@ def accredit(form: AccreditForm, case: Case) -> list[Effect]:
     ]
 
 
+def note_application(message: Apply, case: Case) -> list[Effect]:
+    """Refuse a second application beside one that runs."""
+    running = case.books.dealings(MEMBERSHIP.name, STANDING, limit=100_000)
+    if any(d.peer == case.them.id and d.thread != case.here.thread for d in running):
+        raise Misstep("the company has applied already, or is a member")
+    return []
+
+
 def refuse_application(form: Refuse, case: Case) -> list[Effect]:
     """Do not admit the company."""
-    return [Send(form)]
+    return [Send(form), *_strike_off(case)]
+
+
+def note_retraction(message: Retract, case: Case) -> list[Effect]:
+    """Strike the company off the register if our admission crossed its retraction."""
+    return _strike_off(case)
+
+
+def _strike_off(case: Case) -> list[Effect]:
+    entries = {entry.did: entry for entry in case.books.members()}
+    return _tell_all(case, entries, them=False) if entries.pop(case.them.did, None) else []
 
 
 def suspend(form: Suspend, case: Case) -> list[Effect]:
@@ -117,7 +139,7 @@ def audit(message: RequestAudit, case: Case) -> Sequence[Effect]:
 
     stated = [held for held in case.credentials if held.type == "Prediction" and held.issuer == case.them.did]
     if len(stated) != 1:
-        raise Invalid("attach one prediction, issued by yourself")
+        return [Send(RefuseAudit(reason="attach one prediction, issued by yourself"))]
     prediction = Prediction.model_validate(stated[0].claim)
     outcome = recompute(prediction.statement, message.inputs)
     if not isinstance(outcome, Certified):
@@ -167,5 +189,10 @@ AUTHORITY = Role(
             rank="manager",
         ),
     ),
-    duties=(Duty(MEMBERSHIP, Resign, note_resignation), Duty(AUDIT, RequestAudit, audit)),
+    duties=(
+        Duty(MEMBERSHIP, Apply, note_application),
+        Duty(MEMBERSHIP, Retract, note_retraction),
+        Duty(MEMBERSHIP, Resign, note_resignation),
+        Duty(AUDIT, RequestAudit, audit),
+    ),
 )

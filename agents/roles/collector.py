@@ -7,7 +7,7 @@ from pydantic import Field
 
 from agents.role import Action, Case, Duty, Effect, Issue, Keep, Qualify, Role, Send, Start
 from agents.roles.deliveries import SUPPLIER
-from agents.roles.dismantler import CANCEL, called_off, transport
+from agents.roles.dismantler import CANCEL, called_off, receipt_of, transport
 from agents.roles.life import Form, happened, known, latest, lineage
 from instruments.measurement import Measurement
 from protocols.collection import (
@@ -22,10 +22,10 @@ from protocols.collection import (
     SignReceipt,
     Withdraw,
 )
-from quality.lifecycle import may_follow
+from quality.lifecycle import Life, may_follow
 from schemas.claims import DiagnosisResult, HandOverReceipt, ItemIdentity
 from schemas.errors import Invalid
-from schemas.items import Code, mint
+from schemas.items import Code, kind_of, mint
 
 REUSE_FROM_PCT = {"A": 90, "B": 80, "C": 70}
 GRADE_RULE = "reuse-classes/1.0: A from 90 %, B from 80 %, C from 70 % by the lower bound; else recycling"
@@ -35,7 +35,10 @@ GRADE_RULE = "reuse-classes/1.0: A from 90 %, B from 80 %, C from 70 % by the lo
 
 
 def note_request(message: Request, case: Case) -> list[Effect]:
-    """Begin our own record of the pack."""
+    """Begin our own record of the pack, unless we have it in hand."""
+    life = Life(message.pack, kind_of(message.pack), case.books.events(message.pack, ours=True))
+    if any(event.what == "collected" for event in life.standing):
+        raise Invalid("{code} has been collected already", code=message.pack)
     details = {"findings": message.findings, "odometer_km": message.odometer_km}
     return [
         happened(case, message.pack, "requested", where=message.place, details=details, who=case.them.name)
@@ -66,25 +69,21 @@ def record_hand_over(form: HandOver, case: Case) -> list[Effect]:
     request = case.here.last(Request)
     if form.pack != request.pack:
         raise Invalid("{code} is not the pack of this collection", code=form.pack)
-    receipt = HandOverReceipt(
-        item=form.pack,
-        from_did=case.them.did,
-        to_did=case.books.company.did,
-        truck=form.truck,
-        distance_km=form.odometer_back_km - form.odometer_out_km,
-        load_share=form.load_share,
-        fuel_economy_km_per_l=form.fuel_economy_km_per_l,
-        findings=form.findings,
-    )
+    receipt = receipt_of(form, case.them.did, case.books.company.did)
     return [Send(form, credentials=(Issue(receipt, form.pack),))]
 
 
 def take_over(message: SignReceipt, case: Case) -> list[Effect]:
     """Check that the receipt attached confirms ours, and note the transport."""
     over = case.here.last(HandOver)
-    ours = [h for h in case.books.credentials(over.pack, "HandOverReceipt") if not h.source]
-    confirmed = {h.claim.get("confirms_digest") for h in case.credentials if h.type == "HandOverReceipt"}
-    if not ours or ours[-1].digest not in confirmed:
+    ours = [h for h in case.books.credentials(over.pack, "HandOverReceipt") if not h.source][-1:]
+    said = receipt_of(over, case.them.did, case.books.company.did)
+    confirmed = [
+        HandOverReceipt.model_validate(h.claim)
+        for h in case.credentials
+        if h.type == "HandOverReceipt" and h.issuer == case.them.did
+    ]
+    if not any(said.model_copy(update={"confirms_digest": h.digest}) in confirmed for h in ours):
         raise Invalid("the receipt attached does not confirm ours")
     return [transport(case)]
 

@@ -1,5 +1,6 @@
 """What every company does: introduce itself, join, ask and answer, correct its records."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from pydantic import Field
@@ -25,7 +26,7 @@ from protocols.membership import (
     Retract,
 )
 from schemas.claims import CLAIMS, Introduction
-from schemas.errors import Forbidden, Invalid, Unknown
+from schemas.errors import Forbidden, Invalid, Misstep, Unknown
 from schemas.events import ANNULLED
 from schemas.items import Code
 
@@ -68,6 +69,9 @@ def be_met(welcome: Welcome, case: Case) -> list[Effect]:
 
 def apply_for_membership(form: Apply, case: Case) -> list[Effect]:
     """Ask the governance authority to admit us; whom we ask is whom we trust from now on."""
+    running = case.books.dealings(MEMBERSHIP.name, ("applied", "accredited", "suspended"))
+    if any(dealing.side == MEMBERSHIP.opener for dealing in running):
+        raise Misstep("we have applied already, or are a member")
     return [Trust(case.them.did), Send(form)]
 
 
@@ -119,15 +123,21 @@ class AnswerForm(Form):
 
 def ask_disclosure(form: AskForm, case: Case) -> list[Effect]:
     """Ask a company what it knows of an item."""
-    unknown = [name for name in form.claim_types if name not in CLAIMS]
-    if unknown:
-        raise Invalid("there is no kind of statement “{name}”", name=unknown[0][:60])
+    check_claim_types(form.claim_types)
     return [Send(say(Ask, form))]
+
+
+def check_claim_types(names: Iterable[str]) -> None:
+    """Raise `Invalid` for the first name that is no kind of statement."""
+    for name in names:
+        if name not in CLAIMS:
+            raise Invalid("there is no kind of statement “{name}”", name=name[:60])
 
 
 def answer_disclosure(form: AnswerForm, case: Case) -> list[Effect]:
     """Answer with all we hold on the item that was asked for, less what we hold back."""
     asked = case.here.last(Ask)
+    check_claim_types(form.withhold)
     held = case.books.credentials(asked.item)
     wanted = [h for h in held if not asked.claim_types or h.type in asked.claim_types]
     given = tuple(h.id for h in wanted if h.type not in form.withhold)

@@ -1,7 +1,8 @@
 """Lots: offered, ordered, shipped with their credentials, taken in item by item."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 from pydantic import Field
 
@@ -167,14 +168,28 @@ def cancel_order(form: Cancel, case: Case) -> list[Effect]:
 
 
 def check_shipment(message: Ship, case: Case) -> list[Effect]:
-    """Refuse a shipment in which an item of the lot has no identity, or for reuse no diagnosis."""
+    """Refuse a shipment that is not what was offered.
+
+    The lot must be made of the items offered, each with its identity, and for reuse with a diagnosis whose
+    state of health is the one offered.
+    """
     offer = case.here.last(Offer)
-    stated = {(held.about, held.type) for held in case.credentials}
-    needed = ("ItemIdentity", "DiagnosisResult") if offer.purpose == "reuse" else ("ItemIdentity",)
+    stated = {(held.about, held.type): held.claim for held in case.credentials}
+
+    def statement(code: str, type_: str) -> Mapping[str, Any]:
+        if (code, type_) not in stated:
+            raise Invalid("the {type} of {code} is missing", type=type_, code=code)
+        return stated[code, type_]
+
+    lot = ItemIdentity.model_validate(statement(offer.lot, "ItemIdentity"))
+    if set(lot.made_of) != {item.item for item in offer.lines}:
+        raise Invalid("the lot {code} is not made of the items offered", code=offer.lot)
     for item in offer.lines:
-        for type_ in needed:
-            if (item.item, type_) not in stated:
-                raise Invalid("the {type} of {code} is missing", type=type_, code=item.item)
+        statement(item.item, "ItemIdentity")
+        if offer.purpose == "reuse":
+            soh_pct = statement(item.item, "DiagnosisResult").get("soh_pct")
+            if item.soh_pct is None or soh_pct is None or Decimal(soh_pct) != item.soh_pct:
+                raise Invalid("the diagnosis of {code} is not the one offered", code=item.item)
     return []
 
 

@@ -22,7 +22,7 @@ from protocols.collection import (
 from protocols.exchange import Because
 from schemas.claims import HandOverReceipt, ItemIdentity, VehicleHistory
 from schemas.errors import Invalid
-from schemas.items import Code, mint
+from schemas.items import Code, kind_of, mint
 
 
 class RequestForm(Request):
@@ -38,6 +38,9 @@ class RequestForm(Request):
 def request_collection(form: RequestForm, case: Case) -> list[Effect]:
     """Ask the collector to fetch the pack; register it and its first life in our books."""
     books = case.books
+    for code, kind in ((form.vehicle, "vehicle"), (form.pack, "pack")):
+        if kind_of(code) != kind:
+            raise Invalid("{code} is a {kind}, not a {wanted}", code=code, kind=kind_of(code), wanted=kind)
     vehicle = ItemIdentity(item=form.vehicle, kind="vehicle", model=form.vehicle_model)
     pack = ItemIdentity(item=form.pack, kind="pack", part_of=form.vehicle, model=form.pack_model)
     history = VehicleHistory(
@@ -55,9 +58,9 @@ def request_collection(form: RequestForm, case: Case) -> list[Effect]:
     )
     effects: list[Effect] = []
     if books.item(form.vehicle) is None:
-        effects += [Issue(vehicle, form.vehicle), happened(case, form.vehicle, "registered")]
+        effects += [Issue(vehicle, form.vehicle), happened(case, form.vehicle, "registered", lasting=True)]
     if books.item(form.pack) is None:
-        effects += [Issue(pack, form.pack), happened(case, form.pack, "registered")]
+        effects += [Issue(pack, form.pack), happened(case, form.pack, "registered", lasting=True)]
     elif any(
         d.about == form.pack and d.state not in COLLECTION.ends for d in books.dealings(COLLECTION.name)
     ):
@@ -110,11 +113,38 @@ def cancel_collection(form: Cancel, case: Case) -> list[Effect]:
     return [Send(form), *called_off(form, case)]
 
 
+def receipt_of(over: HandOver, from_did: str, to_did: str) -> HandOverReceipt:
+    """Return the receipt that says what a hand-over says."""
+    return HandOverReceipt(
+        item=over.pack,
+        from_did=from_did,
+        to_did=to_did,
+        truck=over.truck,
+        distance_km=over.odometer_back_km - over.odometer_out_km,
+        load_share=over.load_share,
+        fuel_economy_km_per_l=over.fuel_economy_km_per_l,
+        findings=over.findings,
+    )
+
+
+def check_hand_over(message: HandOver, case: Case) -> list[Effect]:
+    """Refuse a hand-over of another pack, or without a receipt that the collector signed for it."""
+    if message.pack != case.here.last(Request).pack:
+        raise Invalid("{code} is not the pack of this collection", code=message.pack)
+    said = receipt_of(message, case.books.company.did, case.them.did)
+    for held in case.credentials:
+        if held.type == "HandOverReceipt" and held.issuer == case.them.did:
+            if HandOverReceipt.model_validate(held.claim) == said:
+                return []
+            raise Invalid("the receipt attached does not say what the hand-over says")
+    raise Invalid("the collector's receipt is not attached")
+
+
 def sign_receipt(form: Nothing, case: Case) -> list[Effect]:
     """Confirm the hand-over with a receipt of our own, and pass on what we know of the pack."""
     books, over = case.books, case.here.last(HandOver)
     theirs = latest(books, over.pack, "HandOverReceipt")
-    if theirs is None or not theirs.source:
+    if theirs is None or theirs.issuer != case.them.did:
         raise Invalid("the collector's receipt is not here")
     receipt = HandOverReceipt.model_validate(theirs.claim)
     ours = Issue(receipt.model_copy(update={"confirms_digest": theirs.digest}), over.pack)
@@ -176,5 +206,9 @@ DISMANTLER = Role(
         Action("sign-receipt", "Sign the receipt", Nothing, sign_receipt, COLLECTION, (SignReceipt,)),
         Action("dispute-receipt", "Dispute the receipt", Dispute, dispute_receipt, COLLECTION, (Dispute,)),
     ),
-    duties=(Duty(COLLECTION, Decline, called_off), Duty(COLLECTION, Cancel, called_off)),
+    duties=(
+        Duty(COLLECTION, Decline, called_off),
+        Duty(COLLECTION, Cancel, called_off),
+        Duty(COLLECTION, HandOver, check_hand_over),
+    ),
 )

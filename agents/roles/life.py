@@ -45,8 +45,13 @@ def happened(
     details: Mapping[str, Any] | None = None,
     evidence: tuple[str, ...] = (),
     who: str = "",
+    lasting: bool = False,
 ) -> Record:
-    """Return the event `what` in the life of an item, now, by the person who acts."""
+    """Return the event `what` in the life of an item, now, by the person who acts.
+
+    It belongs to the exchange at hand and is annulled when the message it goes with is refused or overtaken,
+    unless it is `lasting`: true whatever becomes of the exchange.
+    """
     return Record(
         Event(
             item=item,
@@ -58,7 +63,7 @@ def happened(
             how=how,
             details=dict(details or {}),
             evidence=evidence,
-            exchange=case.exchange.thread if case.exchange else "",
+            exchange=case.exchange.thread if case.exchange and not lasting else "",
         )
     )
 
@@ -90,7 +95,7 @@ def lineage(books: Books, code: str) -> list[Life]:
 def handling_record(books: Books, item: str, *now: Record) -> Issue | None:
     """Return our record of an item's handling, `now` included, as others may read it: no names of people."""
     events = tuple(
-        event.model_copy(update={"who": books.company.did, "exchange": ""})
+        event.model_copy(update={"who": books.company.did, "exchange": "", "message": ""})
         for event in (*books.events(item, ours=True), *(record.event for record in now))
     )
     return Issue(HandlingRecord(item=item, events=events), item) if events else None

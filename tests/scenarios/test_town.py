@@ -102,7 +102,7 @@ async def travel(t: Town) -> Journey:  # noqa: PLR0915, it is a long way
         "cycles": [1000, 1500, 2000],
         "threshold_pct": 80,
     }
-    predicted = await t.do(REUSE_MANUFACTURER, "predict-life", **forecast)
+    predicted = await t.do(REUSE_MANUFACTURER, "predict-life", "", **forecast)
     asked = await t.do(REUSE_MANUFACTURER, "request-audit", AUTHORITY, prediction=predicted.issued[0])
     await note("audit", asked.thread, REUSE_MANUFACTURER, AUTHORITY)
 
