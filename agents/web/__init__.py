@@ -4,7 +4,7 @@ from aiohttp import web
 
 from agents.accounts import Door
 from agents.web.context import Context, Invitations
-from agents.web.gate import CONTEXT, DOOR, SHOW_PROBLEM, headers, must_be, problems, visitors
+from agents.web.gate import CONTEXT, DOOR, SHOW_PROBLEM, dressed, explained, introduced, must_be
 from agents.web.openapi import document
 from agents.web.pages import add_pages, show_problem
 from agents.web.render import assets
@@ -22,7 +22,7 @@ _KINDS = {
 
 def site(context: Context) -> web.Application:
     """Return a company's site."""
-    app = web.Application(middlewares=(headers, problems, visitors))
+    app = web.Application(middlewares=(dressed, explained, introduced))
     app[CONTEXT] = context
     app[DOOR] = Door(context.agent.store)
     app[SHOW_PROBLEM] = show_problem

@@ -280,7 +280,7 @@ async def keep_file(context: Context, chunks: AsyncIterable[bytes], name: str) -
 
 
 @web.middleware
-async def headers(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def dressed(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Put the security headers on every answer."""
 
     def dress(response: web.StreamResponse) -> None:
@@ -302,7 +302,7 @@ async def headers(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 @web.middleware
-async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def explained(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer faults: with problem details, or with a page."""
     headers: dict[str, str] = {}
     try:
@@ -336,7 +336,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 @web.middleware
-async def visitors(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def introduced(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Find out who asks, and refuse what another site made a browser send."""
     if request.path.startswith("/static/"):
         return await handler(request)

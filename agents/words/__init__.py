@@ -32,9 +32,13 @@ class Catalogue:
         self.places: Mapping[str, Mapping[str, str]] = tables.get("in", {})
 
     def find(self, text: str, place: str = "") -> str | None:
-        """Return the text in this language, as it is said in `place`."""
+        """Return the text in this language, as it is said in `place`; without a place, as first found."""
         found = self.places.get(place, {}).get(text)
-        return found if found is not None else self.text.get(text)
+        if found is None:
+            found = self.text.get(text)
+        if found is None and not place:
+            found = next((texts[text] for texts in self.places.values() if text in texts), None)
+        return found
 
 
 @cache
@@ -83,7 +87,7 @@ def _shapes(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
         for before, name, _, _ in Formatter().parse(template):
             pattern += re.escape(before)
             if name:
-                pattern += f"(?P={name})" if name in seen else f"(?P<{name}>.+?)"
+                pattern += f"(?P={name})" if name in seen else f"(?P<{name}>.*?)"
                 seen.add(name)
         if re.search(r"[A-Za-z]{3}", re.sub(r"\(\?P.*?\)", "", pattern)):
             shapes.append((re.compile(pattern, re.S), template))
