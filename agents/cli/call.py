@@ -18,6 +18,7 @@ from agents.cli.paper import Paper, clean
 from agents.words import DEFAULT, LANGUAGES, recall, translate
 from schemas.errors import Fault, Invalid
 
+PLACE: Final = "cli"  # our part of the catalogue
 _UNWRITABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -48,7 +49,11 @@ class Call:
 
     def say(self, template: str, /, **values: object) -> str:
         """Return our own words in the user's language."""
-        return translate(template, values, self.language)
+        return translate(template, values, self.language, PLACE)
+
+    def short(self, words: str) -> str:
+        """Return the first sentence of a help text in the user's language."""
+        return self.say(" ".join(words.split("\n\n", maxsplit=1)[0].split())).rstrip(".。")
 
     def term(self, word: str, place: str = "") -> str:
         """Return a word of a protocol, such as a state, in the user's language."""
@@ -253,14 +258,15 @@ class Command(click.Command):
             if record is not None:
                 names, words = record
                 common = any(option.lstrip("-") in COMMON for option in param.opts)
-                (shared if common else own).append((names, call.say(words)))
+                told = getattr(param, "told", None)
+                (shared if common else own).append((names, told(call.say) if told else call.say(words)))
         for title, rows in (("Arguments", given), ("Options", own), ("Every command", shared)):
             if rows:
                 with formatter.section(call.say(title)):
                     formatter.write_dl(rows)
 
     def get_short_help_str(self, limit: int = 45) -> str:
-        """Return the first sentence of the help."""
+        """Return the first sentence of the help, in English; completion shows it."""
         return " ".join((self.short_help or self.help or "").split("\n\n")[0].split()).rstrip(".")
 
 
@@ -301,7 +307,7 @@ class Group(click.Group):
         """Write the options, then the commands."""
         Command.format_options(self, ctx, formatter)  # type: ignore[arg-type]
         call = call_of(ctx)
-        rows = [(name, call.say(one.get_short_help_str())) for name, one in sorted(self.commands.items())]
+        rows = [(name, call.short(one.help or "")) for name, one in sorted(self.commands.items())]
         with formatter.section(call.say("Commands")):
             formatter.write_dl(rows)
 

@@ -4,7 +4,7 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -74,6 +74,29 @@ def metavar(field: Field, numbers: bool = False) -> str:
             return "TEXT"
 
 
+class FieldOption(click.Option):
+    """The option for one field of a form."""
+
+    def __init__(self, names: list[str], field: Field, **more: Any) -> None:
+        self.field = field
+        super().__init__(names, help=field.title, **more)
+
+    def told(self, say: Callable[..., str]) -> str:
+        """Return the help: what the field is, its choices and limits, whether it is needed."""
+        field = self.field
+        limits = [f"≥ {field.least}" if field.least else "", f"≤ {field.most}" if field.most else ""]
+        marks = [" ".join(one for one in limits if one)]
+        marks.append(" | ".join(field.choices) if metavar(field) == "CHOICE" else "")
+        if field.shape == "rows":
+            needed = ", ".join(one.name for one in field.fields if one.required)
+            marks += [say("needed: {names}", names=needed) if needed else "", say("or JSON, or @FILE")]
+        marks += [say("may be repeated") if self.multiple else "", say("required") if field.required else ""]
+        if field.default not in (None, "", (), []) and not field.required:
+            marks.append(say("default: {value}", value=field.default))
+        words = " ".join(say(part) for part in (field.title, field.help) if part)
+        return words + "".join(f" [{mark}]" for mark in marks if mark)
+
+
 class Form:
     """A pydantic model as options."""
 
@@ -92,31 +115,13 @@ class Form:
         return [self._option(field) for field in self.fields]
 
     def _option(self, field: Field) -> click.Option:
+        numbers = field.name in self.numbers
         names = [flag(field.name), PREFIX + field.name]
         if field.shape == "tick":
-            return click.Option([f"{names[0]}/--no-{names[0][2:]}", names[1]], default=None, help=field.title)
+            names[0] = f"{names[0]}/--no-{names[0][2:]}"
+            return FieldOption(names, field, default=None)
         several = field.shape in {"choices", "codes", "lines", "rows", "evidence"}
-        return click.Option(
-            names,
-            type=Filled(field, field.name in self.numbers),
-            multiple=several,
-            default=None,
-            help=self._words(field, several),
-        )
-
-    def _words(self, field: Field, several: bool) -> str:
-        choices = " | ".join(field.choices)
-        limits = [f"≥ {field.least}" if field.least else "", f"≤ {field.most}" if field.most else ""]
-        marks = [" ".join(one for one in limits if one)]
-        marks.append(choices if metavar(field) == "CHOICE" else "")
-        if field.shape == "rows":
-            needed = ", ".join(one.name for one in field.fields if one.required)
-            marks += [f"needed: {needed}" if needed else "", "or JSON, or @FILE"]
-        marks += ["may be repeated" if several else "", "required" if field.required else ""]
-        if field.default not in (None, "", (), []) and not field.required:
-            marks.append(f"default: {field.default}")
-        words = " ".join(part for part in (field.title, field.help) if part)
-        return words + "".join(f" [{mark}]" for mark in marks if mark)
+        return FieldOption(names, field, type=Filled(field, numbers), multiple=several, default=None)
 
     def read(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Path]]:
         """Return the form's data as JSON would give it, and the files to be uploaded, by digest."""

@@ -104,7 +104,7 @@ class Front(click.Group):
         rows: dict[str, list[tuple[str, str]]] = {title: [] for title in SECTIONS}
         for name, room in WHERE.items():
             module = import_module(f"agents.cli.{room}")
-            rows[module.SECTION].append((name, call.say(module.COMMANDS[name].get_short_help_str())))
+            rows[module.SECTION].append((name, call.short(module.COMMANDS[name].help)))
         for name, action in everything().actions.items():
             rows[section(action)].append((name, call.say(action.title)))
         widest = max(len(name) for found in rows.values() for name, _ in found)
@@ -138,7 +138,7 @@ def run(args: Sequence[str], call: Call | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except click.ClickException as error:
-        return _told(call, recall(error.format_message(), call.language), "malformed", _usage(call, error), 2)
+        return _told(call, _misuse(call, error), "malformed", _usage(call, error), error.exit_code)
     except Fault as fault:
         hint = getattr(fault, "hint", "") or _hint(fault)
         return _told(
@@ -160,6 +160,24 @@ def _hint(fault: Fault) -> str:
     if code_of(fault) == "unidentified":
         return "log in with “meguri login”, or set MEGURI_TOKEN"
     return ""
+
+
+def _misuse(call: Call, error: click.ClickException) -> str:
+    """Return what is wrong with a command line, in words of ours where we have some."""
+    match error:
+        case click.NoSuchOption():
+            words = call.say("there is no option {name}", name=error.option_name[:60])
+            near = ", ".join(error.possibilities or ())
+            return words + (call.say("; did you mean {names}?", names=near) if near else "")
+        case click.MissingParameter() if error.param is not None and error.ctx is not None:
+            name = (
+                error.param.opts[0]
+                if isinstance(error.param, click.Option)
+                else error.param.make_metavar(error.ctx)
+            )
+            return call.say("{name} is missing", name=name)
+        case _:
+            return recall(error.format_message(), call.language)
 
 
 def _usage(call: Call, error: click.ClickException) -> str:

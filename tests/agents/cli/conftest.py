@@ -3,6 +3,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from aiohttp import web
@@ -13,7 +14,7 @@ from agents.cli.front import run
 from agents.config import Config
 from agents.evidence import Vault
 from agents.ports import Desk, Parcel
-from agents.role import Company, Item
+from agents.role import Company, Item, Peer
 from agents.roles import ROLES, play
 from agents.service import Agent
 from agents.store import SqlStore, open_store
@@ -80,23 +81,23 @@ class Town:
 
         return self.do(self.store.write(work))
 
-    def applies(self, name: str = "Minato Battery Collection") -> str:
+    def applies(self, name: str) -> str:
         """Have the other company apply for membership; return the thread."""
-        thread = f"00000000-0000-4000-8000-{len(self.threads()):012d}"
+        thread = str(uuid4())
         form = Apply(name=name, roles=("collector",)).model_dump(mode="json")
         parcel = Parcel(f"apply-{thread}", f"{MEMBERSHIP.uri}/apply", thread, 1, 0, form)
 
+        def meet(desk: Desk) -> Peer:
+            peer = desk.contact(thread, f"did:peer:us-{thread}", f"did:peer:them-{thread}")
+            desk.identify(peer.id, LocalSigner.generate().did, name)
+            return desk.peer(peer.id) or peer
+
         async def receive() -> None:
-            peer = await self.store.read(lambda desk: desk.peer(self.peer))
-            assert peer is not None
-            (verdict,) = await self.agent.receive(peer, [parcel])
+            (verdict,) = await self.agent.receive(await self.store.write(meet), [parcel])
             assert verdict.taken, verdict
 
         self.do(receive())
         return thread
-
-    def threads(self) -> list[str]:
-        return [dealing.thread for dealing in self.do(self.store.read(lambda desk: desk.dealings()))]
 
 
 @dataclass(frozen=True)
