@@ -6,8 +6,10 @@ The narrator only speaks to the agents; it has no other way in.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -36,6 +38,10 @@ CELLS = 12
 BAD_CONTACT = 7
 MEASUREMENTS = Path("../shared/data/eis_soh.csv.gz")
 LARGE_PHOTO_PIXELS = (900, 600)
+PORTS = (15_000, 32_000)
+
+
+type Adjust = Callable[[str, dict[str, str]], dict[str, str]]
 
 
 class Failed(Exception):
@@ -190,15 +196,18 @@ def large_photo() -> bytes:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that were free just now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Return ports that were free just now, below those the system gives out by itself.
+
+    Between looking and listening, only another demo could take one, and the choice is random.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(*PORTS)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            if port not in found:
+                found.append(port)
+    return found
 
 
 @dataclass
@@ -241,8 +250,8 @@ class Running:
 
 
 @asynccontextmanager
-async def agents(folder: Path, rack: Any, narrator: Narrator) -> AsyncIterator[dict[str, Running]]:
-    """Start the five agents, and end them with the context."""
+async def agents(folder: Path, rack: Any, adjust: Adjust) -> AsyncIterator[dict[str, Running]]:
+    """Start the five agents, and end them with the context; `adjust` may change the settings of each."""
     ports = free_ports(3 * len(COMPANIES))
     running: dict[str, Running] = {}
     async with AsyncExitStack() as stack:
@@ -261,6 +270,7 @@ async def agents(folder: Path, rack: Any, narrator: Narrator) -> AsyncIterator[d
             }
             if role == "collector":
                 settings |= {"MEGURI_METER": rack.meter_resource, "MEGURI_SWITCH": rack.switch_resource}
+            settings = adjust(role, settings)
             log = stack.enter_context((home / "agent.log").open("wb"))
             inherited = {key: value for key, value in os.environ.items() if not key.startswith("MEGURI_")}
             process = await asyncio.create_subprocess_exec(
@@ -314,6 +324,7 @@ async def journey(doors: Mapping[str, Door], narrator: Narrator) -> str:
     good = [cell for cell in cells if cell not in skipped]
     kept, product = await to_reuse(collector, reuse, good, narrator)
     await to_recycling(collector, recycler, [*skipped, good[-1]], narrator)
+    await disclosed(collector, recycler, good[-1], narrator)
 
     narrator.chapter(7, "A forecast, audited by making it again")
     await forecast(authority, reuse, kept[0], narrator)
@@ -511,6 +522,25 @@ async def to_recycling(collector: Door, recycler: Door, codes: list[str], narrat
     narrator.line("recycler", f"takes {len(codes)} NMC cells, {mass:.2f} kg", mark="✓")
 
 
+async def disclosed(collector: Door, recycler: Door, code: str, narrator: Narrator) -> None:
+    """Have the recycler ask what is known of a cell; the collector holds the receipts back."""
+    asked = await recycler.do(
+        "ask-disclosure", COMPANIES["collector"], item=code, purpose="recycling", note="before crushing"
+    )
+    await collector.reaches(asked["thread"], "asked")
+    await collector.do(
+        "answer-disclosure",
+        asked["thread"],
+        withhold=["DiagnosisResult"],
+        reason="sold with the cell, not alone",
+    )
+    answered = await recycler.reaches(asked["thread"], "disclosed-in-part")
+    narrator.line(
+        "recycler",
+        f"asks what is known of {code}: {len(answered['credentials'])} credentials come, one kind does not",
+    )
+
+
 async def forecast(authority: Door, reuse: Door, cell: str, narrator: Narrator) -> None:
     """Forecast a cell's life, state it, and have the authority recompute it."""
     fade = [
@@ -564,7 +594,14 @@ async def show_trace(door: Door, code: str, narrator: Narrator) -> None:
         raise Failed(f"the trace of {code} does not hold: {json.dumps(wrong)[:500]}")
 
 
-async def play(folder: Path, data: Path | None, narrator: Narrator, *, keep: bool) -> None:
+async def play(
+    folder: Path,
+    data: Path | None,
+    narrator: Narrator,
+    *,
+    keep: bool = False,
+    adjust: Adjust = lambda _, settings: settings,
+) -> None:
     """Start the rack and the agents, play the journey, show the trace."""
     from instruments.rack import Trouble, populate, serve  # numpy, only the demo needs it at once
 
@@ -577,7 +614,7 @@ async def play(folder: Path, data: Path | None, narrator: Narrator, *, keep: boo
     )
     async with AsyncExitStack() as stack:
         rack = await stack.enter_async_context(serve(cells, time_scale=0.0))
-        running = await stack.enter_async_context(agents(folder, rack, narrator))
+        running = await stack.enter_async_context(agents(folder, rack, adjust))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         narrator.say(f"         starting {len(running)} agents, one process each …")
         await asyncio.gather(*(agent.ready(session) for agent in running.values()))

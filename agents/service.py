@@ -44,6 +44,7 @@ from protocols.catalogue import MESSAGES
 from protocols.exchange import Exchange, Message, Protocol, Said, Unreadable
 from protocols.introduction import INTRODUCTION
 from protocols.membership import MEMBERSHIP
+from protocols.receipt import RECEIPT
 from quality.lifecycle import Life
 from schemas.claims import (
     CLAIMS,
@@ -149,6 +150,10 @@ class Agent:
         )
         verdicts: list[Verdict] = []
         for parcel, outcome in zip(parcels, outcomes, strict=True):
+            if isinstance(outcome, Invalid):
+                # Not even a refusal of it can be kept: an id or a place in order that no database holds.
+                verdicts.append(Verdict(parcel.id, outcome.code, str(outcome), {}))
+                continue
             if isinstance(outcome, BaseException):
                 # No verdict: the peer will send it again.
                 LOG.error("could not take message %s from %s", parcel.id, peer.id, exc_info=outcome)
@@ -451,7 +456,8 @@ class _Change:
 
     def begin(self, peer: Peer, parcel: Parcel, protocol: Protocol, message: Message) -> Exchange:
         """Return the exchange a first message opens, if its sender may open it."""
-        if parcel.order != 1 or type(message) not in protocol.may_send("new", protocol.opener):
+        opens = protocol is not RECEIPT and type(message) in protocol.may_send("new", protocol.opener)
+        if parcel.order != 1 or not opens:
             raise Unknown("there is no such exchange with you")
         self.may_open(protocol, peer.did, self.desk.company.did)
         return Exchange(parcel.thread, protocol, protocol.other(protocol.opener), peer.id)

@@ -1,23 +1,70 @@
 """The whole journey with real processes, and what the governance authority learns of it: nothing.
 
-One run of the demo serves every test here: its five folders, databases and logs stay behind.
+One run of the demo serves every test here: its five folders, databases and logs stay behind, and a relay in
+front of the authority has kept every byte that went in or out, with its time.
 """
 
+import asyncio
 import json
-import os
 import sqlite3
-import subprocess
-import sys
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from agents.demo import COMPANIES
+from agents.demo import COMPANIES, MEASUREMENTS, Narrator, play
 
 ROOT = Path(__file__).parents[3]
-OTHERS = [role for role in COMPANIES if role != "governance-authority"]
-PRICES = (38000, 16500)
+AUTHORITY = "governance-authority"
+OTHERS = [role for role in COMPANIES if role != AUTHORITY]
+PRICES = ("38000", "16500")
+
+
+@dataclass
+class Listener(Narrator):
+    """Keeps what the demo tells, and when each chapter began."""
+
+    said: list[str] = field(default_factory=list)
+    chapters: dict[int, float] = field(default_factory=dict)
+
+    def chapter(self, number: int, title: str) -> None:
+        self.chapters[number] = time.monotonic()
+        super().chapter(number, title)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+@dataclass
+class Relay:
+    """Stands between the authority and everybody else, and keeps all that passes."""
+
+    port: int = 0
+    target: int = 0
+    passed: list[tuple[float, bytes]] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.target)
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            try:
+                while data := await source.read(1 << 16):
+                    self.passed.append((time.monotonic(), data))
+                    sink.write(data)
+                    await sink.drain()
+            except ConnectionError:
+                pass
+            finally:
+                sink.close()
+
+        await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
+
+    def adjust(self, role: str, settings: dict[str, str]) -> dict[str, str]:
+        if role != AUTHORITY:
+            return settings
+        self.target = int(settings["MEGURI_DIDCOMM_PORT"])
+        return settings | {"MEGURI_DIDCOMM_URL": f"http://127.0.0.1:{self.port}"}
 
 
 @dataclass(frozen=True)
@@ -25,44 +72,48 @@ class Played:
     """A demo that has run to its end."""
 
     folder: Path
-    said: str
-    complaint: str
-    status: int
+    listener: Listener
+    relay: Relay
 
     def rows(self, role: str, query: str) -> list[tuple[object, ...]]:
         """Query a company's database."""
-        (database,) = (self.folder / role).glob("books.db")
-        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        with sqlite3.connect(f"file:{self.folder / role / 'books.db'}?mode=ro", uri=True) as connection:
             return connection.execute(query).fetchall()
 
     def everything(self, role: str) -> str:
-        """Return all a company's database and log hold, as text."""
-        (database,) = (self.folder / role).glob("books.db")
-        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-            dump = "\n".join(connection.iterdump())
-        return dump + (self.folder / role / "agent.log").read_text(errors="replace")
+        """Return all a company's database, wallet and log hold, as text."""
+        held = []
+        with sqlite3.connect(f"file:{self.folder / role / 'books.db'}?mode=ro", uri=True) as connection:
+            held += list(connection.iterdump())
+        for path in (self.folder / role).rglob("*"):
+            if path.is_file():
+                held.append(path.read_bytes().decode("latin-1"))
+        return "\n".join(held)
 
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    folder = tmp_path_factory.mktemp("demo") / "demo"
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MEGURI_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "agents.demo", "--folder", str(folder)],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    return Played(folder, done.stdout, done.stderr, done.returncode)
+    folder = tmp_path_factory.mktemp("demo")
+    listener, relay = Listener(), Relay()
+    data = ROOT / MEASUREMENTS
+
+    async def run() -> None:
+        server = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
+        relay.port = server.sockets[0].getsockname()[1]
+        async with server:
+            await asyncio.wait_for(
+                play(folder, data if data.exists() else None, listener, adjust=relay.adjust), 200
+            )
+
+    asyncio.run(run())
+    return Played(folder, listener, relay)
 
 
 def test_the_demo_plays_to_its_end(played: Played) -> None:
-    assert played.status == 0, played.said + played.complaint
-    assert "Traceback" not in played.said + played.complaint
-    assert "skipped" in played.said, "the cell with the bad contact is skipped, and it shows"
+    told = "\n".join(played.listener.said)
+    assert list(played.listener.chapters) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert "skipped" in told, "the cell with the bad contact is skipped, and it shows"
+    assert "credentials verify" in told
 
 
 def test_no_agent_is_left_running(played: Played) -> None:
@@ -102,17 +153,17 @@ def codes_of(played: Played, role: str) -> set[str]:
 def test_the_authority_holds_no_identifier_of_any_item(played: Played) -> None:
     codes = set().union(*(codes_of(played, role) for role in OTHERS))
     assert len(codes) > 15
-    held = played.everything("governance-authority")
+    held = played.everything(AUTHORITY)
     assert sorted(code for code in codes if code in held) == []
     bases = {code.split("-")[0] for code in codes}
     assert sorted(base for base in bases if base in held) == []
-    assert codes_of(played, "governance-authority") == set()
+    assert codes_of(played, AUTHORITY) == set()
 
 
 def test_the_authority_holds_no_price_and_no_chassis_number(played: Played) -> None:
-    held = played.everything("governance-authority")
+    held = played.everything(AUTHORITY)
     assert "price" not in held.lower()
-    for secret in (*map(str, PRICES), "ZE0-012345", "Truck 4", "MT-2207"):
+    for secret in (*PRICES, "ZE0-012345", "Truck 4", "MT-2207"):
         assert secret not in held
         assert any(secret in played.everything(role) for role in OTHERS), (
             "the test must look for real secrets"
@@ -121,10 +172,10 @@ def test_the_authority_holds_no_price_and_no_chassis_number(played: Played) -> N
 
 def test_the_authority_cannot_tell_who_deals_with_whom(played: Played) -> None:
     """What a member sent names no other member, in the database or anywhere in the wallet's connections."""
-    names = dict(played.rows("governance-authority", "select did, name from peer"))
+    names = {str(did): name for did, name in played.rows(AUTHORITY, "select did, name from peer")}
     assert len(names) == len(OTHERS)
     sent = played.rows(
-        "governance-authority",
+        AUTHORITY,
         "select peer.did, message.body from message join peer on message.peer = peer.id where not outward",
     )
     assert sent
@@ -136,17 +187,25 @@ def test_the_authority_cannot_tell_who_deals_with_whom(played: Played) -> None:
 
 
 def test_a_member_is_told_of_all_members_at_once_so_that_asking_reveals_nothing(played: Played) -> None:
-    kinds = {
-        str(kind)
-        for (kind,) in played.rows("governance-authority", "select kind from message where not outward")
-    }
+    kinds = {str(kind) for (kind,) in played.rows(AUTHORITY, "select kind from message where not outward")}
     assert kinds <= {"hello", "welcome", "apply", "request-audit", "resign", "retract"}
 
 
+def test_the_traffic_of_the_authority_shows_no_identifier_price_or_name(played: Played) -> None:
+    traffic = b"".join(data for _, data in played.relay.passed).decode("latin-1")
+    assert len(traffic) > 10_000
+    codes = set().union(*(codes_of(played, role) for role in OTHERS))
+    for secret in (*codes, *PRICES, "ZE0-012345", *(COMPANIES[role] for role in OTHERS)):
+        assert secret not in traffic
+
+
+def test_the_authority_hears_nothing_while_the_others_deal(played: Played) -> None:
+    begun, ended = played.listener.chapters[3], played.listener.chapters[7]
+    assert [len(data) for when, data in played.relay.passed if begun < when < ended] == []
+
+
 def test_the_audit_names_its_subject_by_a_pseudonym(played: Played) -> None:
-    (claims,) = played.rows(
-        "governance-authority", "select document from credential where type = 'Prediction'"
-    )
+    (claims,) = played.rows(AUTHORITY, "select document from credential where type = 'Prediction'")
     subject = json.loads(str(claims[0]))["credentialSubject"]["subject"]
     assert subject.startswith("urn:meguri:subject:")
     cells = codes_of(played, "reuse-manufacturer")
@@ -154,5 +213,5 @@ def test_the_audit_names_its_subject_by_a_pseudonym(played: Played) -> None:
 
 
 def test_the_chassis_number_stays_between_dismantler_and_collector(played: Played) -> None:
-    for role in ("reuse-manufacturer", "recycler", "governance-authority"):
+    for role in ("reuse-manufacturer", "recycler", AUTHORITY):
         assert "ZE0-012345" not in played.everything(role)
