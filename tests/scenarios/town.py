@@ -5,29 +5,36 @@ and hands it over, well or badly. `Street()` is a perfect one; a bad one loses, 
 """
 
 import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from random import Random
 from tempfile import mkdtemp
+from typing import Any
+from uuid import uuid4
 
 from agents.acapy import wire
 from agents.gateways.bench import Bench, channels
-from agents.ports import Desk, Job, Letter, Parcel, Verdict
+from agents.ports import Desk, Enclosure, Job, Letter, Parcel, Verdict
 from agents.role import Company, Item, Peer
 from agents.roles import play
 from agents.service import Agent, Done
 from agents.store import SqlStore, open_store
 from agents.trace import Trace, trace
+from credentials.integrity import seal
 from credentials.keys import LocalSigner
 from credentials.resolution import KeyResolver
+from credentials.vc import credential
 from governance.framework import FRAMEWORK
 from instruments.rack import Trouble, populate, serve
-from protocols.exchange import Exchange
+from protocols.exchange import Exchange, Protocol
 from quality.lifecycle import Life
+from schemas.claims import CONTEXT, Claim
 from schemas.events import Event
 from schemas.items import kind_of
 
@@ -148,6 +155,15 @@ class Town:
         self.agents[name], self.stores[name], self.bells[name] = agent, store, bell
         return agent
 
+    def copy(self, folder: Path) -> "Town":
+        """Return the same town once more, as it was left when it was closed, with books of its own."""
+        again = Town(folder)
+        again.keys, again.links = self.keys, dict(self.links)
+        for name, roles in self.roles.items():
+            shutil.copy(self.folder / f"{name}.sqlite3", folder)
+            again.start(name, roles)
+        return again
+
     async def connect(self, caller: str, host: str, number: int = 0) -> tuple[Peer, Peer]:
         """Connect two agents without introducing them; return each one's peer, the caller's first."""
         name, ends = f"{caller}-{host}-{number}", (f"did:peer:{caller}", f"did:peer:{host}")
@@ -250,6 +266,12 @@ class Town:
 
         return await self.read(who, work)
 
+    def tables(self, who: str) -> dict[str, list[tuple[object, ...]]]:
+        """Return all that a company's database holds, by table."""
+        with sqlite3.connect(f"file:{self.folder}/{who}.sqlite3?mode=ro", uri=True) as database:
+            names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            return {name: database.execute(f'SELECT * FROM "{name}"').fetchall() for (name,) in names}
+
     # The street
 
     async def carry(self) -> None:
@@ -316,7 +338,7 @@ class Town:
     @property
     def refusals(self) -> list[str]:
         """Return in words what anybody refused."""
-        return [f"{v.code}: {v.template.format(**(v.values or {}))}" for v in self.verdicts if not v.taken]
+        return [f"{v.code}: {words_of(v)}" for v in self.verdicts if not v.taken]
 
     @contextmanager
     def closed(self, *names: str) -> Iterator[None]:
@@ -347,6 +369,50 @@ async def town(folder: Path, *names: str, street: Street | None = None) -> Async
         yield made
     finally:
         made.close()
+
+
+def sealed(key: LocalSigner, claim: Claim, about: str, issuer: str = "") -> dict[str, Any]:
+    """Return a claim sealed with a key; a forger may name another issuer."""
+    subject = {"id": about} | claim.model_dump(mode="json", exclude_none=True)
+    document = credential(
+        issuer or key.did,
+        (type(claim).__name__,),
+        subject,
+        id=f"urn:uuid:{uuid4()}",
+        valid_from=datetime.now(UTC),
+        contexts=(CONTEXT,),
+    )
+    return dict(seal(document, key, created=datetime.now(UTC)))
+
+
+def parcel(
+    protocol: Protocol,
+    kind: str,
+    body: Mapping[str, Any] | None = None,
+    *,
+    thread: str = "",
+    order: int = 1,
+    seen: int = 0,
+    id: str = "",
+    credentials: Sequence[Mapping[str, Any]] = (),
+    enclosures: Sequence[Enclosure] = (),
+) -> Parcel:
+    """Return a message as it would come off the wire; a new thread unless told."""
+    return Parcel(
+        id or str(uuid4()),
+        f"{protocol.uri}/{kind}",
+        thread or str(uuid4()),
+        order,
+        seen,
+        dict(body or {}),
+        tuple(credentials),
+        tuple(enclosures),
+    )
+
+
+def words_of(verdict: Verdict) -> str:
+    """Return a verdict as a person would read it."""
+    return verdict.template.format(**(verdict.values or {}))
 
 
 async def collect(town: Town, **pack: object) -> tuple[str, str]:
