@@ -32,7 +32,8 @@ LOCAL: Final = "local"  # the user whose token lies in the agent's own folder
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 256
 MOST_WAITING: Final = 50
 
-_HASHER = PasswordHasher()
+# OWASP's first choice for Argon2id: 19 MiB, two passes, one lane.
+_HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 _WINDOW = timedelta(hours=1)
 _FREE_TRIES = 4
 _LONGEST_NAME = 60

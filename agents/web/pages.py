@@ -189,13 +189,32 @@ async def new(request: web.Request) -> web.Response:
     visitor = must_be(request)
     actions = context_of(request).agent.play.actions.values()
     mine = [one for one in actions if may_see(visitor, one)]
+    unneeded = await see(request, _unneeded)
     return await render(
         request,
         "new.html",
         "new",
-        opening=[Beginning(one) for one in mine if one.opens],
-        own=[Beginning(one) for one in mine if one.protocol is None],
+        opening=[
+            Beginning(one) for one in mine if one.opens and one.protocol and one.protocol.name not in unneeded
+        ],
+        own=[Beginning(one) for one in mine if one.protocol is None and _by_hand(one)],
     )
+
+
+def _unneeded(s: Seeing) -> set[str]:
+    """Name the protocols that need not be begun any more: all have introduced themselves, we have joined."""
+    done = set()
+    if all(peer.did for peer in s.peers()):
+        done.add("introduction/1.0")
+    if s.company().standing:
+        done.add("membership/1.0")
+    return done
+
+
+def _by_hand(action: Action[Any]) -> bool:
+    """Say whether a person begins this from nothing: not at an event, and not with JSON."""
+    fields = fields_of(action.form)
+    return not any(one.name == "event" or one.shape == "json" for one in fields)
 
 
 async def form_page(request: web.Request) -> web.Response:
@@ -339,7 +358,7 @@ async def item(request: web.Request) -> web.Response:
     actions = [
         action
         for action in context_of(request).agent.play.actions.values()
-        if action.protocol is None and may_see(visitor, action) and _begins_with_code(action)
+        if action.protocol is None and may_see(visitor, action) and _place_for(action, x.kind)
     ]
     about_event = [action for action in actions if "event" in action.form.model_fields]
     return await render(
@@ -347,14 +366,19 @@ async def item(request: web.Request) -> web.Response:
         "item.html",
         "items",
         x=x,
-        actions=[action for action in actions if action not in about_event],
+        actions=[
+            (action, _place_for(action, x.kind))
+            for action in actions
+            if action not in about_event and _by_hand(action)
+        ],
         about_event=about_event,
     )
 
 
-def _begins_with_code(action: Action[Any]) -> bool:
-    fields = fields_of(action.form)
-    return bool(fields) and fields[0].shape == "code" and fields[0].name == "item"
+def _place_for(action: Action[Any], kind: str) -> str:
+    """Name the field of an action's form that takes an item of this kind, if there is one."""
+    names = {"item": "code", "items": "codes", kind: "code", f"{kind}s": "codes"}
+    return next((one.name for one in fields_of(action.form) if names.get(one.name) == one.shape), "")
 
 
 async def credential(request: web.Request) -> web.Response:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -209,10 +209,16 @@ class Words:
             return Fact(shown, "text", self.t("{n} entries", n=len(value)))
         if isinstance(value, dict):
             return Fact(shown, "text", self.t("{n} entries", n=len(value)))
-        text = self._text(value)
+        text = self._number(value) if shape == "number" else self._text(value)
         if shape == "code" or (isinstance(value, str) and _is_code(value)):
             return Fact(shown, "code", text)
-        return Fact(shown, "long" if len(text) > LONG else "text", text)
+        return Fact(shown, "long" if len(text) > LONG or shape == "paragraph" else "text", text)
+
+    def _number(self, value: Any) -> str:
+        try:
+            return f"{Decimal(str(value)):,}"
+        except InvalidOperation:
+            return str(value)
 
     def _text(self, value: Any) -> str:
         if isinstance(value, bool):

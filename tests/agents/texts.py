@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import nodes
 from pydantic import BaseModel
-from pydantic_core._pydantic_core import list_all_errors  # type: ignore[import-not-found]
+from pydantic_core._pydantic_core import list_all_errors
 
 from agents.role import RANKS, Action
 from agents.roles import ROLES
@@ -174,9 +174,9 @@ def _items() -> Iterator[Text]:
         ("event", what) for what in sorted({step.event for step in lifecycle.LIFE} | {CORRECTED, ANNULLED})
     )
     yield from (("event", state) for step in lifecycle.LIFE for state in (step.state, step.next_state))
-    for name, field in Event.model_fields.items():
+    for name, info in Event.model_fields.items():
         if name != "id":
-            yield "", field.title or ""
+            yield "", info.title or ""
     for name in detail_names():
         yield "", render.title_of(name)
     for path, tree in sources():
