@@ -125,6 +125,14 @@ class Letterbox:
         self.received = 0
         self._peers: dict[str, Peer] = {}
         self._trays: dict[str, _Tray] = {}
+        self._busy: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def close(self, seconds: float = 0.5) -> None:
+        """Take nothing more, and finish what is in hand; what is not taken comes again."""
+        self._closed = True
+        if self._busy:
+            await asyncio.wait(self._busy, timeout=seconds)
 
     async def peer(self, line: Line) -> Peer:
         """Return the peer at the other end of a connection, noting it first when it is new."""
@@ -149,6 +157,14 @@ class Letterbox:
 
     async def take(self, line: Line, value: Mapping[str, Any]) -> None:
         """Take in one message or bundle, and answer what is in it."""
+        if self._closed:
+            return
+        task = asyncio.ensure_future(self._take(line, value))
+        self._busy.add(task)
+        task.add_done_callback(self._busy.discard)
+        await task
+
+    async def _take(self, line: Line, value: Mapping[str, Any]) -> None:
         peer = await self.peer(line)
         try:
             messages = unbundle(value) if value["@type"] == BUNDLE_TYPE else [value]

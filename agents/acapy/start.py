@@ -16,7 +16,7 @@ import socket
 import sys
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -108,6 +108,7 @@ async def agent(config: Config) -> AsyncIterator[Running]:
     """Start a company's agent with its site, and stop it with the context."""
     async with AsyncExitStack() as stack:
         stack.enter_context(_sole(config))
+        _check_settings(config)
         _check_ports(config)
         config.save()
         conductor = await _open_acapy(config, stack)
@@ -129,6 +130,15 @@ def _sole(config: Config) -> "closing[Any]":
         file.close()
         raise Unavailable("an agent is already running in {folder}", folder=config.home) from None
     return closing(file)
+
+
+def _check_settings(config: Config) -> None:
+    """Say now what would fail in some seconds."""
+    from agents.roles import play
+    from agents.store.engine import read_url
+
+    play(config.roles)
+    read_url(config.books_url)
 
 
 def _check_ports(config: Config) -> None:
@@ -180,7 +190,8 @@ def _arguments(config: Config) -> list[str]:
         "--max-message-size": str(MOST_IN_AN_ENVELOPE),
         "--plugin": "agents.acapy",
     }
-    line = [part for pair in arguments.items() for part in pair]
+    # In one word each: a name or a key may begin with a dash.
+    line = [f"{option}={value}" for option, value in arguments.items()]
     line += ["--inbound-transport", "http", config.host, str(config.didcomm_port)]
     line += ["--outbound-transport", "http", "--no-ledger", "--auto-provision"]
     line += ["--auto-accept-requests", "--auto-accept-invites"]
@@ -188,7 +199,7 @@ def _arguments(config: Config) -> list[str]:
         line += ["--block-plugin", f"acapy_agent.protocols.{name}"]
     if config.admin_port:
         line += ["--admin", "127.0.0.1", str(config.admin_port)]
-        line += ["--admin-api-key", config.secret("admin.key")]
+        line += [f"--admin-api-key={config.secret('admin.key')}"]
     return line
 
 
@@ -249,6 +260,13 @@ async def _open_acapy(config: Config, stack: AsyncExitStack) -> "Conductor":
 
 
 async def _stop_acapy(conductor: "Conductor") -> None:
+    manager: Any = conductor.inbound_transport_manager
+    for transport in manager.running_transports.values() if manager else ():
+        # ACA-Py only stops to listen; what peers keep open would go on reaching an agent that is gone.
+        if transport.site is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(transport.site._runner.cleanup(), STOP_S / 3)  # noqa: SLF001
+            transport.site = None
     if conductor.root_profile is not None:
         await conductor.stop(timeout=STOP_S)  # type: ignore[no-untyped-call]
 
@@ -364,6 +382,7 @@ async def _open_doors(
 
         bench = asyncio.create_task(Bench(running.agent, config.meter, config.switch).run(), name="bench")
         stack.push_async_callback(_end, bench)
+    stack.push_async_callback(running.letterbox.close)
     await local_token(running.store, config.home)
     if not await has_admin(running.store):
         link = await first_link(running.store, config.site_url)

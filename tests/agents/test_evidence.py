@@ -2,15 +2,22 @@
 
 import hashlib
 import io
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import BaseTestServer, TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.evidence import (
     CHUNK,
     TAG,
+    Blob,
+    Fetcher,
+    Stored,
     Vault,
     blob_size,
     clean_name,
@@ -18,7 +25,11 @@ from agents.evidence import (
     sniff,
     unseal,
 )
+from agents.ports import AwaitedFile
+from agents.role import Company, Evidence
+from agents.store import SqlStore, open_store
 from schemas.errors import Invalid, Unavailable, Unknown
+from tests.fakes import until
 
 KEY = bytes(range(32))
 SIZES = st.sampled_from([0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK - 5]) | st.integers(0, 200)
@@ -98,7 +109,7 @@ def test_a_file_too_large_or_of_another_digest_leaves_nothing_behind(vault: Vaul
 
 
 async def test_a_stream_is_kept_as_a_whole_is(vault: Vault) -> None:
-    async def parts():
+    async def parts() -> AsyncIterator[bytes]:
         for number in range(3):
             yield bytes([number]) * 1000
 
@@ -159,3 +170,154 @@ def test_pictures_and_pdf_are_told_by_their_bytes() -> None:
     assert sniff(b"%PDF-1.7") == "application/pdf"
     assert sniff(b"\x89PNG\r\n\x1a\n....") == "image/png"
     assert sniff(b"<html><script>") == "application/octet-stream"
+
+
+@dataclass
+class Lender:
+    """A company that serves a blob, now and then badly."""
+
+    vault: Vault
+    cut_after: list[int] = field(default_factory=list)
+    """After how many bytes each of the next answers breaks off."""
+    statuses: list[int] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    change: Callable[[bytes], bytes] = lambda blob: blob
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(request.headers.get("Range", ""))
+        if self.statuses:
+            raise web.HTTPFound("http://127.0.0.1:1/") if self.statuses.pop() == 302 else web.HTTPNotFound()
+        blob = self.change(self.vault.blob(request.match_info["id"]).read_bytes())
+        begin = request.http_range.start or 0
+        response = web.StreamResponse(status=206 if begin else 200)
+        response.content_length = len(blob) - begin
+        if begin:
+            response.headers["Content-Range"] = f"bytes {begin}-{len(blob) - 1}/{len(blob)}"
+        await response.prepare(request)
+        if self.cut_after:
+            await response.write(blob[begin : begin + self.cut_after.pop(0)])
+            assert request.transport
+            request.transport.close()
+        else:
+            await response.write(blob[begin:])
+        return response
+
+
+@dataclass
+class Borrower:
+    """A company that was told of a file, and the server it is to fetch it from."""
+
+    store: SqlStore
+    vault: Vault
+    lender: Lender
+    server: BaseTestServer
+    stored: Stored
+    blob: Blob
+    refusals: list[tuple[str, str]] = field(default_factory=list)
+
+    def fetcher(self) -> Fetcher:
+        async def report(awaited: AwaitedFile, words: str) -> None:
+            self.refusals.append((awaited.evidence.digest, words))
+
+        return Fetcher(self.store, self.vault, report, shortest_s=0.01, longest_s=0.05).start()
+
+    async def told(self, **changes: object) -> None:
+        entry = Evidence(self.stored.digest, "film.bin", "video/mp4", self.stored.size, "awaited")
+        link, key = str(self.server.make_url(f"/blobs/{self.blob.id}")), self.blob.key
+        link, key = str(changes.pop("link", link)), str(changes.pop("key", key))
+        entry = replace(entry, **changes)  # type: ignore[arg-type]
+        await self.store.write(lambda desk: desk.keep_evidence(entry, link=link, key=key, peer=""))
+
+    async def state(self) -> str:
+        entry = await self.store.read(lambda desk: desk.evidence(self.stored.digest))
+        return entry.state if entry else ""
+
+
+@pytest.fixture
+async def borrower(tmp_path: Path) -> AsyncIterator[Borrower]:
+    lender = Lender(Vault(tmp_path / "lender"))
+    stored = lender.vault.put(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20_000)
+    blob = lender.vault.seal_blob(stored.digest, "borrower")
+    app = web.Application()
+    app.router.add_get("/blobs/{id}", lender.serve)
+    store = open_store(f"sqlite:///{tmp_path / 'books.db'}", Company("did:key:z", "Borrower", ()))
+    async with TestServer(app) as server:
+        yield Borrower(store, Vault(tmp_path / "vault"), lender, server, stored, blob)
+    store.close()
+
+
+async def test_a_large_file_is_fetched_over_a_line_that_breaks_and_only_the_rest_is_asked_for(
+    borrower: Borrower,
+) -> None:
+    borrower.lender.cut_after = [1_500_000, 700_000]
+    fetcher = borrower.fetcher()
+    await borrower.told()
+    fetcher.wake()
+    await until(lambda: borrower.vault.holds(borrower.stored.digest))
+    await until(lambda: _is(borrower, "held"))
+    await fetcher.stop()
+    first, second, third = (int(asked[6:-1] or 0) if asked else 0 for asked in borrower.lender.asked)
+    assert 0 == first < second < third
+    entry = await borrower.store.read(lambda desk: desk.evidence(borrower.stored.digest))
+    assert entry
+    assert entry.media_type == "image/png", "what a file is, its bytes say, not the peer"
+    assert list((borrower.vault.folder / "parts").iterdir()) == []
+
+
+async def _is(borrower: Borrower, state: str) -> bool:
+    return await borrower.state() == state
+
+
+async def test_what_was_half_fetched_is_taken_up_again_after_a_restart(borrower: Borrower) -> None:
+    borrower.lender.cut_after = [2_000_000]
+    await borrower.told()
+    fetcher = borrower.fetcher()
+    await until(lambda: len(borrower.lender.asked) > 0)
+    await until(lambda: any(part.stat().st_size for part in (borrower.vault.folder / "parts").iterdir()))
+    await fetcher.stop()
+    fetcher = borrower.fetcher()
+    await until(lambda: _is(borrower, "held"))
+    await fetcher.stop()
+    assert borrower.lender.asked[-1].startswith("bytes=")
+
+
+async def test_a_changed_blob_is_refused_and_its_owner_told(borrower: Borrower) -> None:
+    borrower.lender.change = lambda blob: blob[:-1] + bytes([blob[-1] ^ 1])
+    await borrower.told()
+    fetcher = borrower.fetcher()
+    await until(lambda: _is(borrower, "refused"))
+    await until(lambda: borrower.refusals)
+    await fetcher.stop()
+    assert borrower.refusals == [(borrower.stored.digest, "the file was changed on its way")]
+    assert not borrower.vault.holds(borrower.stored.digest)
+    assert len(borrower.lender.asked) == 1, "what is refused is not asked for again"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"size": 5}, "larger than stated"),
+        ({"size": 50_000_001}, "larger than 50000000"),
+        ({"size": 6_000_000}, "smaller than stated"),
+        ({"key": "no key"}, "no key"),
+        ({"link": "ftp://example.org/x"}, "not one we follow"),
+    ],
+)
+async def test_a_file_not_as_announced_is_refused(
+    borrower: Borrower, changes: dict[str, object], words: str
+) -> None:
+    await borrower.told(**changes)
+    fetcher = borrower.fetcher()
+    await until(lambda: borrower.refusals)
+    await fetcher.stop()
+    assert words in borrower.refusals[0][1]
+    assert await borrower.state() == "refused"
+
+
+async def test_a_server_that_fails_or_sends_us_elsewhere_is_asked_again(borrower: Borrower) -> None:
+    borrower.lender.statuses = [302, 404, 302]
+    await borrower.told()
+    fetcher = borrower.fetcher()
+    await until(lambda: _is(borrower, "held"))
+    await fetcher.stop()
+    assert len(borrower.lender.asked) == 4
