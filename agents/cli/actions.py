@@ -60,7 +60,9 @@ def command_for(action: Action[Any]) -> Command:
         perform(call_of(click.get_current_context()), action, form, to, data, key, values)
 
     doc = (action.run.__doc__ or action.form.__doc__ or "").strip()
-    return Command(action.name, callback=run, params=params, help=doc, short_help=action.title)
+    return Command(
+        action.name, callback=run, params=params, help=doc, short_help=action.title, place="action"
+    )
 
 
 def perform(
@@ -136,7 +138,10 @@ def draw(call: Call, paper: Paper, action: Action[Any], done: dict[str, Any]) ->
     issued = done["issued"]
     for id in issued[:_FEW]:
         held = call.client.get(f"/credentials/{quote(id, safe='')}")
-        paper.line("  ", call.say("issued {type} about {code}", type=held["type"], code=held["about"]))
+        paper.line(
+            "  ",
+            call.say("issued {type} about {code}", type=call.term(held["type"], "claim"), code=held["about"]),
+        )
     if len(issued) > _FEW:
         paper.line("  ", call.say("and {count} more credentials", count=len(issued) - _FEW))
     for job in done["jobs"]:

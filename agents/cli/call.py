@@ -56,8 +56,9 @@ class Call:
         return self.say(" ".join(words.split("\n\n", maxsplit=1)[0].split())).rstrip(".。")
 
     def term(self, word: str, place: str = "") -> str:
-        """Return a word of a protocol, such as a state, in the user's language."""
-        return translate(word, None, self.language, place)
+        """Return a word of the trade, such as a state of a protocol, in the user's language."""
+        found = translate(word, None, self.language, place)
+        return found if found != word else word.replace("-", " ")
 
     def told(self, text: str) -> str:
         """Return English that somebody else filled in the user's language."""
@@ -229,7 +230,8 @@ COMMON: Final = frozenset({"json", "agent", "home", "lang", "help"})
 class Command(click.Command):
     """A command with the options that all share, and its help in the user's language."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, place: str = PLACE, **kwargs: Any) -> None:
+        self.place = place
         super().__init__(*args, **kwargs)
         names = {option for param in self.params for option in param.opts}
         self.params = [*self.params, *(o for o in common_options() if not names & set(o.opts))]
@@ -245,7 +247,8 @@ class Command(click.Command):
         for paragraph in (self.help or "").split("\n\n"):
             formatter.write_paragraph()
             with formatter.indentation():
-                formatter.write_text(call.say(" ".join(paragraph.split())))
+                words, place = " ".join(paragraph.split()), getattr(self, "place", PLACE)
+                formatter.write_text(translate(words, None, call.language, place))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options, then those of every command."""

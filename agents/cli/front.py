@@ -141,14 +141,12 @@ def run(args: Sequence[str], call: Call | None = None) -> int:
         return _told(call, _misuse(call, error), "malformed", _usage(call, error), error.exit_code)
     except Fault as fault:
         hint = getattr(fault, "hint", "") or _hint(fault)
-        return _told(
-            call,
-            call.say(fault.template, **fault.values),
-            code_of(fault),
-            call.say(hint) if hint else "",
-            exit_status(fault),
-            getattr(fault, "fields", {}),
-        )
+        fields = {name: call.told(words) for name, words in getattr(fault, "fields", {}).items()}
+        wrong = {"fields": "; ".join(f"{name}: {words}" for name, words in fields.items())} if fields else {}
+        values = fault.values | {name: wrong[name] for name in wrong if name in fault.values}
+        words = call.say(fault.template, **values)
+        hint = call.say(hint) if hint else ""
+        return _told(call, words, code_of(fault), hint, exit_status(fault), fields)
     except Exception as error:
         if call.environ.get("MEGURI_DEBUG"):
             raise

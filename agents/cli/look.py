@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +11,10 @@ from urllib.parse import quote
 
 import click
 
+from agents.cli import drawing
 from agents.cli.call import ITEMS, THREADS, Call, argument, command, option
 from agents.cli.client import EXITS, Unreachable
-from agents.cli.paper import Ink, Paper, Text, bad, faint, good, local, loud
+from agents.cli.paper import Paper, Text, bad, faint, good, local, loud
 from agents.cli.thread import thread as thread_of
 from schemas.errors import Invalid, Unknown
 
@@ -29,15 +30,6 @@ PAUSE_S: Final = 1.0
 
 def _path(*parts: str) -> str:
     return "".join(f"/{quote(part, safe='')}" for part in parts)
-
-
-def _state(call: Call, state: str, protocol: str = "") -> Ink:
-    colour = "red" if state in _SICK else "green" if state in _HEALTHY else ""
-    return Ink(call.term(state, protocol), colour)
-
-
-def _label(peer: Mapping[str, Any] | None) -> str:
-    return str((peer or {}).get("name") or (peer or {}).get("did") or (peer or {}).get("id") or "")
 
 
 def _more(call: Call, found: Sequence[object], limit: int, offset: int) -> None:
@@ -59,11 +51,11 @@ def _dealings(call: Call, found: Sequence[Mapping[str, Any]], empty: str) -> Non
                 (
                     d["thread"][:8],
                     d["about"],
-                    _label(d["peer"]),
-                    call.say(d["protocol"].split("/")[0]),
+                    drawing.label(d["peer"]),
+                    drawing.protocol_name(call, d["protocol"]),
                     loud(call.term(d["state"], d["protocol"]))
                     if d["ours"]
-                    else _state(call, d["state"], d["protocol"]),
+                    else drawing.state(call, d["state"], d["protocol"]),
                     local(d["updated"]),
                 )
                 for d in found
@@ -108,19 +100,6 @@ def exchanges(
     _more(call, found, limit, offset)
 
 
-def _values(call: Call, body: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
-    for name, value in body.items():
-        if value in (None, "", [], {}):
-            continue
-        words = call.say(name.replace("_", " "))
-        if isinstance(value, list) and all(isinstance(one, str | int) for one in value):
-            yield words, ", ".join(map(str, value))
-        elif isinstance(value, list | dict):
-            yield words, json.dumps(value, ensure_ascii=False)
-        else:
-            yield words, str(value)
-
-
 @command(
     "show",
     argument(
@@ -136,40 +115,40 @@ def show(call: Call, thread: str) -> None:
     def draw(paper: Paper) -> None:
         protocol = found["protocol"]
         paper.title(
-            call.say(protocol.split("/")[0]),
+            drawing.protocol_name(call, protocol),
             "  ",
             found["about"],
             "  ",
-            _state(call, found["state"], protocol),
+            drawing.state(call, found["state"], protocol),
         )
         paper.pairs(
             [
                 (call.say("thread"), found["thread"]),
-                (call.say("with"), _label(found["peer"])),
-                (call.say("we are"), call.say(found["side"])),
+                (call.say("with"), drawing.label(found["peer"])),
+                (call.say("we are"), call.term(found["side"], "side")),
             ],
             indent=2,
         )
         for message in found["messages"]:
             paper.line()
-            who = call.say("us") if message["from_us"] else _label(found["peer"])
+            who = call.say("us") if message["from_us"] else drawing.label(found["peer"])
             mark = "→" if message["from_us"] else "←"
             said = call.term(message["kind"], protocol)
             notes: list[Text] = []
             if message["from_us"] and message["delivery"] not in {"taken", ""}:
-                notes += ["  ", _state(call, message["delivery"])]
+                notes += ["  ", drawing.state(call, message["delivery"])]
             if message["standing"] != "standing":
                 notes += ["  ", bad(call.say(message["standing"]))]
             paper.line(faint(local(message["at"])), f" {mark} ", loud(said), "  ", faint(who), *notes)
             if message["problem"]:
                 paper.line("    ", bad(call.told(message["problem"])))
-            paper.pairs(_values(call, message["body"]), indent=4)
+            drawing.contents(call, paper, message["body"], indent=4)
             for file in message["evidence"]:
                 paper.line("    ", _file(call, file))
-        for statement in found["credentials"]:
-            paper.line()
-            _statement(call, paper, statement)
         paper.line()
+        if found["credentials"]:
+            drawing.statements(call, paper, found["credentials"])
+            paper.line()
         if found["actions"]:
             paper.line(faint(call.say("You can now")))
             for action in found["actions"]:
@@ -188,26 +167,6 @@ def _file(call: Call, file: Mapping[str, Any]) -> str:
     return f"▫ {file['name']} ({size}{state})  {file['digest'][:12]}"
 
 
-def _statement(call: Call, paper: Paper, statement: Mapping[str, Any]) -> None:
-    holds = statement.get("verified", statement.get("verifies"))
-    why = statement.get("reason", statement.get("why_not", ""))
-    issuer = statement["issuer_name"] or statement["issuer"]
-    mark = good("✓") if holds else bad("✗")
-    about = "" if statement["about"].startswith("did:") else statement["about"]
-    paper.line(
-        "  ",
-        mark,
-        " ",
-        call.say(statement["type"]),
-        "  ",
-        about,
-        "  ",
-        faint(f"{issuer}, {local(statement['at'])}"),
-    )
-    if not holds:
-        paper.line("      ", bad(call.told(why)))
-
-
 # Items
 
 
@@ -221,7 +180,7 @@ def _items(call: Call, found: Sequence[Mapping[str, Any]]) -> None:
             [
                 (
                     i["code"],
-                    call.say(i["kind"]),
+                    call.term(i["kind"], "kind"),
                     i["model"],
                     i["chemistry"],
                     i["mass_kg"] or "",
@@ -258,7 +217,7 @@ def item(call: Call, code: str) -> None:
     found = call.client.get(_path("items", code.strip()))
 
     def draw(paper: Paper) -> None:
-        paper.title(f"{call.say(found['kind'])}  {found['code']}")
+        paper.title(f"{call.term(found['kind'], 'kind')}  {found['code']}")
         paper.pairs(
             [
                 (call.say("model"), found["model"]),
@@ -274,18 +233,16 @@ def item(call: Call, code: str) -> None:
         )
         if found["events"]:
             paper.line()
-        for event in found["events"]:
-            _event(call, paper, event, "")
+            drawing.events(call, paper, found["events"], of_several=False)
         if found["credentials"]:
             paper.line()
-        for statement in found["credentials"]:
-            _statement(call, paper, statement)
+            drawing.statements(call, paper, found["credentials"])
         if found["dealings"]:
             paper.line()
         for d in found["dealings"]:
-            state = _state(call, d["state"], d["protocol"])
-            protocol = call.say(d["protocol"].split("/")[0])
-            paper.line(f"  {d['thread'][:8]}  {protocol}  {_label(d['peer'])}  ", state)
+            state = drawing.state(call, d["state"], d["protocol"])
+            protocol = drawing.protocol_name(call, d["protocol"])
+            paper.line(f"  {d['thread'][:8]}  {protocol}  {drawing.label(d['peer'])}  ", state)
 
     call.show(found, draw)
 
@@ -295,43 +252,6 @@ def _few(call: Call, codes: Sequence[str], most: int = 4) -> str:
     return shown + (" " + call.say("and {count} more", count=len(codes) - most) if len(codes) > most else "")
 
 
-def _event(call: Call, paper: Paper, event: Mapping[str, Any], item: str) -> None:
-    details = [f"{name}: {text}" for name, text in _values(call, event["details"]) if isinstance(text, str)]
-    who = " ".join(dict.fromkeys(part for part in (event["who"], event.get("by", "")) if part))
-    where = f" @ {event['where']}" if event["where"] else ""
-    what = call.say(event["what"])
-    annulled = bool(event.get("annulled"))
-    paper.line(
-        "  ",
-        faint(local(event["when"])),
-        "  ",
-        f"{item}  " if item else "",
-        faint(what) if annulled else loud(what),
-        where,
-        "  ",
-        faint(who),
-        bad("  " + call.say("corrected since")) if annulled else "",
-    )
-    told = "; ".join([*([event["how"]] if event["how"] else []), *details])
-    if told:
-        room = paper.width or 10_000
-        for line in _wrapped(told, max(room - 20, 30)):
-            paper.line(" " * 20, faint(line))
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    from agents.cli.paper import columns
-
-    lines, line = [], ""
-    for word in text.split(" "):
-        if line and columns(line) + 1 + columns(word) > width:
-            lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-    return [*lines, line]
-
-
 @command("trace", argument("code", "The code on its label.", type=ITEMS))
 def trace(call: Call, code: str) -> None:
     """Where an item comes from and what it became, and whether every statement about it holds.
@@ -339,57 +259,7 @@ def trace(call: Call, code: str) -> None:
     The chain from the vehicle to the product, each event by date, each credential and what is wrong with it.
     """
     found = call.client.get(_path("items", code.strip(), "trace"))
-    call.show(found, lambda paper: draw_trace(call, paper, found))
-
-
-def draw_trace(call: Call, paper: Paper, found: Mapping[str, Any]) -> None:
-    """Draw a trace: the chain as a tree, events by date, credentials with their verdicts."""
-    paper.title(call.say("Trace of {code}", code=found["code"]))
-    depth = 0
-    chain = found["chain"]
-    up = [link for link in chain if link["relation"] in {"", "part of"}]
-    for link in up:
-        _link(call, paper, link, depth)
-        depth += 1
-    rest = chain[len(up) :]
-    for place, link in enumerate(rest):
-        _link(call, paper, link, depth, last=place == len(rest) - 1)
-    paper.line()
-    paper.line(faint(call.say("What happened")))
-    for event in found["events"]:
-        _event(call, paper, event, event["item"])
-    paper.line()
-    paper.line(faint(call.say("Who vouches for it")))
-    for statement in found["credentials"]:
-        _statement(call, paper, statement)
-    wrong = sum(not one["verifies"] for one in found["credentials"])
-    paper.line()
-    if wrong:
-        paper.line(
-            bad("✗ "),
-            call.say(
-                "{wrong} of {count} credentials do not verify", wrong=wrong, count=len(found["credentials"])
-            ),
-        )
-    else:
-        paper.line(good("✓ "), call.say("all {count} credentials verify", count=len(found["credentials"])))
-
-
-def _link(call: Call, paper: Paper, link: Mapping[str, Any], depth: int, *, last: bool = True) -> None:
-    branch = "  " + ("   " * (depth - 1) + ("└─ " if last else "├─ ") if depth else "")
-    facts = [link["model"], link["chemistry"], f"{link['mass_kg']} kg" if link["mass_kg"] else ""]
-    place = call.say("position {position}", position=link["position"]) if link["position"] else ""
-    code = loud(link["code"]) if link["asked_for"] else link["code"]
-    relation = call.say(link["relation"]) + " " if link["relation"] not in {"", "part of"} else ""
-    paper.line(
-        branch,
-        faint(relation),
-        call.say(link["kind"]),
-        " ",
-        code,
-        faint("  " + ", ".join(part for part in (place, *facts, link["registrar"]) if part)),
-        Ink("  ◀", "cyan") if link["asked_for"] else "",
-    )
+    call.show(found, lambda paper: drawing.trace(call, paper, found))
 
 
 # Companies
@@ -409,8 +279,8 @@ def members(call: Call) -> None:
             [
                 (
                     loud(m["name"]) if m["us"] else m["name"],
-                    ", ".join(call.say(role) for role in m["roles"]),
-                    _state(call, m["status"]),
+                    ", ".join(call.term(role, "side") for role in m["roles"]),
+                    drawing.state(call, m["status"]),
                     local(m["since"]),
                     call.say("us") if m["us"] else good("✓") if m["peer"] else "",
                 )
@@ -436,8 +306,8 @@ def peers(call: Call) -> None:
             [
                 (
                     p["name"] or call.say("not introduced yet"),
-                    ", ".join(call.say(role) for role in p["roles"]),
-                    _state(call, p["standing"]) if p["standing"] else "",
+                    ", ".join(call.term(role, "side") for role in p["roles"]),
+                    drawing.state(call, p["standing"]) if p["standing"] else "",
                     _breaker(call, p["breaker"]),
                     p["id"],
                 )
@@ -462,8 +332,8 @@ def company(call: Call) -> None:
         paper.title(found["name"])
         paper.pairs(
             [
-                (call.say("roles"), ", ".join(call.say(role) for role in found["roles"])),
-                (call.say("standing"), _state(call, found["standing"])),
+                (call.say("roles"), ", ".join(call.term(role, "side") for role in found["roles"])),
+                (call.say("standing"), drawing.state(call, found["standing"])),
                 ("DID", found["did"]),
                 (call.say("authority"), found["authority"]),
                 (call.say("agent"), call.client.url),
@@ -491,8 +361,8 @@ def dead_letters(call: Call) -> None:
             [
                 (
                     m["id"][:8],
-                    _label(m["peer"]),
-                    f"{call.say(m['protocol'].split('/')[0])} {call.term(m['kind'], m['protocol'])}",
+                    drawing.label(m["peer"]),
+                    f"{drawing.protocol_name(call, m['protocol'])} {call.term(m['kind'], m['protocol'])}",
                     local(m["at"]),
                     str(m["attempts"]),
                     bad(call.told(m["problem"])),
@@ -526,15 +396,11 @@ def retry(call: Call, id: str) -> None:
 
 
 def _job(call: Call, paper: Paper, found: Mapping[str, Any]) -> None:
-    paper.title(call.say(found["job"]), "  ", _state(call, found["state"]), "  ", faint(found["id"]))
-    paper.pairs(
-        [
-            (call.say("since"), local(found["at"])),
-            *_values(call, found["details"]),
-            *_values(call, found["progress"]),
-        ],
-        indent=2,
+    paper.title(
+        call.term(found["job"], "job"), "  ", drawing.state(call, found["state"]), "  ", faint(found["id"])
     )
+    paper.pairs([(call.say("since"), local(found["at"]))], indent=2)
+    drawing.contents(call, paper, {**found["details"], **found["progress"]}, indent=2)
 
 
 @command("jobs")
@@ -551,10 +417,10 @@ def jobs(call: Call) -> None:
             [
                 (
                     j["id"],
-                    call.say(j["job"]),
-                    _state(call, j["state"]),
+                    call.term(j["job"], "job"),
+                    drawing.state(call, j["state"]),
                     local(j["at"]),
-                    ", ".join(f"{name} {value}" for name, value in _values(call, j["progress"])),
+                    ", ".join(f"{name} {value}" for name, value in drawing.values(call, j["progress"])),
                 )
                 for j in found
             ],
@@ -577,7 +443,7 @@ def job(call: Call, id: str, wait: bool) -> None:
         if not wait or found["state"] in {"done", "failed", "stopped"}:
             break
         if progress != seen and not call.json:
-            call.note("{job}: {progress}", job=call.say(found["job"]), progress=progress)
+            call.note("{job}: {progress}", job=call.term(found["job"], "job"), progress=progress)
         seen = progress
         time.sleep(PAUSE_S)
     call.show(found, lambda paper: _job(call, paper, found))
@@ -601,8 +467,9 @@ def credential(call: Call, id: str, document: bool) -> None:
         found = found["document"]
 
     def draw(paper: Paper) -> None:
-        _statement(call, paper, found)
-        paper.pairs([("id", found["id"]), *_values(call, found["claim"])], indent=4)
+        drawing.statements(call, paper, [found])
+        paper.pairs([("ID", found["id"])], indent=4)
+        drawing.contents(call, paper, {k: v for k, v in found["claim"].items() if k != "id"}, indent=4)
 
     call.show(found, draw)
 
@@ -663,7 +530,7 @@ def _report(call: Call, paper: Paper, report: Mapping[str, Any]) -> None:
     paper.pairs(
         [
             (call.say("issuer"), report["author"] or ""),
-            (call.say("membership"), _state(call, report["membership"])),
+            (call.say("membership"), drawing.state(call, report["membership"])),
         ],
         indent=2,
     )

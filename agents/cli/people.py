@@ -98,7 +98,10 @@ def login(call: Call, user: str | None, token_stdin: bool) -> None:
     )
 
     def draw(paper: Paper) -> None:
-        paper.line(good("✓ "), call.say("logged in as {user} ({rank})", user=who["user"], rank=who["rank"]))
+        paper.line(
+            good("✓ "),
+            call.say("logged in as {user} ({rank})", user=who["user"], rank=call.term(who["rank"], "side")),
+        )
 
     call.show({"agent": url, "user": who["user"], "rank": who["rank"], "kept_in": str(place)}, draw)
 
@@ -165,7 +168,12 @@ def _list_users(call: Call) -> None:
         paper.table(
             heads,
             [
-                (u["name"], call.say(u["rank"]), u["language"], good("✓") if u["has_password"] else "")
+                (
+                    u["name"],
+                    call.term(u["rank"], "side"),
+                    u["language"],
+                    good("✓") if u["has_password"] else "",
+                )
                 for u in found
             ],
         )
@@ -217,7 +225,7 @@ def _list_tokens(call: Call) -> None:
         paper.table(
             heads,
             [
-                (t["id"][:12], t["label"], call.say(t["rank"]), local(t["at"]), local(t["expires"]))
+                (t["id"][:12], t["label"], call.term(t["rank"], "side"), local(t["at"]), local(t["expires"]))
                 for t in found
             ],
             flexible=1,

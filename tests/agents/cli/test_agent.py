@@ -54,7 +54,7 @@ def test_the_trace_is_a_tree_with_events_and_verdicts(town: Town, meguri: Meguri
     depth = [next(line.index(f"{kind} ") for line in lines if f"{kind} " in line) for kind in kinds]
     assert depth == sorted(set(depth))
     assert "リーフ ZE1" in traced.out
-    assert "@ 棚 3" in traced.out
+    assert "  棚 3  " in traced.out
     document = json.loads(meguri("trace", cell, "--json").out)
     assert [link["kind"] for link in document["chain"]] == ["vehicle", "pack", "cell"]
 
@@ -102,7 +102,7 @@ def test_a_whole_form_comes_from_a_file_and_options_go_first(
     ("args", "status", "words"),
     [
         (("store-items", "--items", "P3F9KQ27MH-6", "--place", "x"), 2, "check character"),
-        (("store-items",), 2, "--items: Field required; --place: Field required"),
+        (("store-items",), 2, "--items: Please fill this in; --place: Please fill this in"),
         (("store-items", "--data", "{"), 2, "--data"),
         (("store-items", "--data", "[1]"), 2, "one JSON object"),
         (("store-items", "--data", '{"colour": "red"}'), 2, "--colour"),

@@ -56,7 +56,6 @@ def helped() -> Iterator[str]:
         for command in room.COMMANDS.values():
             yield from of(command)
     for action in everything().actions.values():
-        yield " ".join((action.run.__doc__ or "").split("\n\n")[0].split())
         yield action.title
 
 
