@@ -176,8 +176,8 @@ def store_items(form: StoreForm, case: Case) -> list[Effect]:
     effects: list[Effect] = []
     for code in form.items:
         life = lineage(case.books, code)[0]
-        moved = "moved" in may_follow(life.kind, life.state)
-        effects.append(happened(case, code, "moved" if moved else "stored", where=form.place))
+        stored = "stored" in may_follow(life.kind, life.state)
+        effects.append(happened(case, code, "stored" if stored else "moved", where=form.place))
     return effects
 
 
