@@ -5,7 +5,7 @@ house, well or badly. Timing is a thousandfold faster than in life.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from agents.words import translate
 from credentials.keys import LocalSigner
 from credentials.resolution import KeyResolver
 from governance.framework import FRAMEWORK
+from schemas.claims import Member, MembershipRegister
 
 FAST = Timing(receipt_s=0.05, shortest_s=0.01, longest_s=0.1, gather_s=0.002, knock_rest_s=0.02)
 
@@ -71,6 +72,21 @@ class House:
         """Lose everything that is only in memory."""
         self.street.away.add(self.name)
         await self.postman.stop()
+
+    async def trust(self, houses: Iterable["House"]) -> None:
+        """Hold a register in which these companies are members."""
+        since = datetime(2026, 1, 1, tzinfo=UTC)
+        members = tuple(
+            Member(did=one.signer.did, name=one.name, roles=one.roles, status="accredited", since=since)
+            for one in houses
+        )
+        register = MembershipRegister(did="did:key:authority", version=1, members=members)
+
+        def work(desk: Desk) -> None:
+            desk.set("authority", register.did)
+            desk.set("register", register.model_dump_json())
+
+        await self.store.write(work)
 
     async def do(self, action: str, to: str = "", **form: object) -> str:
         """Do an action and return its thread."""
@@ -129,10 +145,10 @@ class Street:
         signer = LocalSigner.generate()
         home = self.folder / name
         store = open_store(f"sqlite:///{home / 'books.db'}", Company(signer.did, name, roles), clock)
-        if "governance-authority" in roles:
-            await store.write(lambda desk: desk.set("authority", signer.did))
         house = self.houses[name] = House(self, name, signer, store, Vault(home / "vault"), roles, timing)
         await house.start()
+        for known in self.houses.values():
+            await known.trust(self.houses.values())
         return house
 
     def connection(self, one: House, other: House) -> str:
