@@ -271,22 +271,27 @@ async def agents(folder: Path, rack: Any, adjust: Adjust) -> AsyncIterator[dict[
             if role == "collector":
                 settings |= {"MEGURI_METER": rack.meter_resource, "MEGURI_SWITCH": rack.switch_resource}
             settings = adjust(role, settings)
-            log = stack.enter_context((home / "agent.log").open("wb"))
-            inherited = {key: value for key, value in os.environ.items() if not key.startswith("MEGURI_")}
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "agents.cli",
-                "start",
-                env=inherited | settings,
-                stdout=log,
-                stderr=log,
-                stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            running[role] = Running(role, home, f"http://127.0.0.1:{site}", process)
+            running[role] = await start(role, home, f"http://127.0.0.1:{site}", settings)
             stack.push_async_callback(running[role].stop)
         yield running
+
+
+async def start(role: str, home: Path, url: str, settings: dict[str, str]) -> Running:
+    """Start one agent as `meguri start` does, with these settings and no other; its words go to agent.log."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("MEGURI_")}
+    with (home / "agent.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "agents.cli",
+            "start",
+            env=inherited | settings,
+            stdout=log,
+            stderr=log,
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    return Running(role, home, url, process)
 
 
 async def connect(one: Door, other: Door) -> None:
@@ -661,7 +666,7 @@ def main(argv: list[str] | None = None) -> int:
     async def run() -> int:
         task = asyncio.ensure_future(play(options.folder.resolve(), data, narrator, keep=options.keep))
         loop = asyncio.get_running_loop()
-        for sign in (signal.SIGINT, signal.SIGTERM):
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(sign, task.cancel)
         try:
             await task
