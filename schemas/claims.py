@@ -63,10 +63,10 @@ class DiagnosisResult(Claim):
 
     item: Code
     measured_at: AwareDatetime
-    soh_pct: Decimal | None
-    lower_pct: Decimal | None
-    upper_pct: Decimal | None
-    coverage: Decimal | None
+    soh_pct: Decimal | None = None
+    lower_pct: Decimal | None = None
+    upper_pct: Decimal | None = None
+    coverage: Decimal | None = None
     not_assessable: str = ""
     method: str
     method_version: str
@@ -75,7 +75,7 @@ class DiagnosisResult(Claim):
     ohmic_resistance_ohm: Decimal
     ocv_v: Decimal
     temperature_c: Decimal
-    soc_pct: Decimal | None
+    soc_pct: Decimal | None = None
     instruments: tuple[str, ...]
 
 

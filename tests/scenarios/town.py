@@ -458,9 +458,9 @@ def spelt(desk: Desk, peer: str) -> list[str]:
     return texts
 
 
-async def diagnose(town: Town, cells: Sequence[str], *bad: int) -> Job:
+async def diagnose(town: Town, cells: Sequence[str], *bad: int, soc_pct: str | None = "50") -> Job:
     """Measure cells on a rack of their own, with bad contacts at some places (from 0); return the job."""
-    done = await town.say(COLLECTOR, "diagnose-cells", cells=cells, temperature_c="25", soc_pct="50")
+    done = await town.say(COLLECTOR, "diagnose-cells", cells=cells, temperature_c="25", soc_pct=soc_pct)
     troubles = {channels(len(cells))[place]: Trouble.OPEN for place in bad}
     async with serve(populate(cells, troubles=troubles), time_scale=0) as rack:
         bench = Bench(town.agents[COLLECTOR], rack.meter_resource, rack.switch_resource)
