@@ -84,12 +84,16 @@ def latest(books: Books, about: str, type: str) -> Held | None:
 
 
 def lineage(books: Books, code: str) -> list[Life]:
-    """Return an item's life here, then the lives of what it came out of, as far as we know them."""
-    lives, above = [], books.item(code)
-    while above is not None:
-        lives.append(Life(above.code, above.kind, books.events(above.code, ours=True)))
+    """Return an item's life here, then the lives of what it came out of, as far as we know them.
+
+    Others tell us what is part of what, so the way up may lead in a circle; it is gone round once.
+    """
+    lives: dict[str, Life] = {}
+    above = books.item(code)
+    while above is not None and above.code not in lives:
+        lives[above.code] = Life(above.code, above.kind, books.events(above.code, ours=True))
         above = books.item(above.part_of) if above.part_of else None
-    return lives
+    return list(lives.values())
 
 
 def handling_record(books: Books, item: str, *now: Record) -> Issue | None:
