@@ -88,9 +88,14 @@ def proven(context: RequestContext) -> Line | None:
 
 @dataclass
 class _Tray:
-    """A peer's parcels that wait for the ones before them; so all that waits shares one commit."""
+    """A peer's parcels that wait for the ones before them; so all that waits shares one commit.
+
+    `unjudged` are those that got no verdict: most likely because the peer's word on a message of ours has
+    been overtaken by them. They are looked at again when it comes; the peer would send them again in time.
+    """
 
     parcels: list[Parcel] = field(default_factory=list)
+    unjudged: list[Parcel] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -177,11 +182,20 @@ class Letterbox:
         knock = any(m.get("taken") == [] for m in receipts)
         self.postman.heard(peer.id, knock=knock)
         await self._settle(peer, receipts, reports)
-        parcels = await self._open([m for m in messages if m["@type"] not in (RECEIPT_TYPE, PROBLEM_TYPE)])
+        parcels = self._unjudged(peer) if receipts or reports else []
+        parcels += await self._open([m for m in messages if m["@type"] not in (RECEIPT_TYPE, PROBLEM_TYPE)])
         if parcels:
             await self._receive(peer, parcels)
             if any(parcel.type.startswith(INTRODUCTION.uri) for parcel in parcels):
                 self.forget()
+
+    def _unjudged(self, peer: Peer) -> list[Parcel]:
+        """Take the parcels that got no verdict."""
+        tray = self._trays.get(peer.id)
+        if tray is None:
+            return []
+        unjudged, tray.unjudged = tray.unjudged, []
+        return unjudged
 
     async def _open(self, messages: Sequence[Mapping[str, Any]]) -> list[Parcel]:
         """Read messages, and keep the small files that came inside."""
@@ -199,6 +213,9 @@ class Letterbox:
                 return  # those before us took ours along
             verdicts = await self.agent.receive(peer, batch)
             self.received += len(verdicts)
+            judged = {verdict.id for verdict in verdicts}
+            tray.unjudged += [parcel for parcel in batch if parcel.id not in judged]
+            del tray.unjudged[:-MOST_IN_A_BUNDLE]
             self.postman.acknowledge(peer.id, verdicts)
         if self.fetcher and any(enclosure.link for parcel in batch for enclosure in parcel.enclosures):
             self.fetcher.wake()
