@@ -298,7 +298,8 @@ class _Change:
         """
         if (before := self.desk.letter(peer.id, parcel.id)) is not None:
             if not is_same(before, parcel):
-                return Verdict(parcel.id, Invalid.code, "another message has had this id before")
+                known = Invalid("another message has had this id before")
+                return Verdict(parcel.id, known.code, known.template, {})
             if before.status == "refused":
                 return _told(parcel.id, before.problem)
             return Verdict(parcel.id)

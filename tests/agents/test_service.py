@@ -12,10 +12,11 @@ import pytest
 from agents.ports import Desk, Enclosure, Parcel, Verdict
 from agents.role import Held
 from credentials.keys import LocalSigner
+from protocols.catalogue import PROTOCOLS
 from protocols.collection import COLLECTION
 from protocols.delivery import DELIVERY
 from protocols.disclosure import DISCLOSURE
-from protocols.exchange import Exchange
+from protocols.exchange import Exchange, Protocol
 from protocols.introduction import INTRODUCTION
 from protocols.membership import MEMBERSHIP
 from protocols.receipt import RECEIPT
@@ -31,6 +32,7 @@ from schemas.claims import (
 from schemas.errors import Fault, Forbidden, Invalid, Misstep, Unknown
 from schemas.events import Event
 from schemas.items import item_uri, mint
+from tests.protocols.readme import examples, readme, sections
 from tests.scenarios.town import (
     AUTHORITY,
     COLLECTOR,
@@ -833,3 +835,61 @@ async def test_nothing_is_held_back_by_a_name_that_is_no_kind_of_statement(t: To
     form = {"withhold": ["VehicleHistry"]}
     words = await undone(t, DISMANTLER, Invalid, "answer-disclosure", asked.thread, **form)
     assert words == "there is no kind of statement “VehicleHistry”"
+
+
+# Whatever else comes
+
+JUNK: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    2**70,
+    0.1,
+    "",
+    "NaN",
+    "x" * 5000,
+    "\\u0000 \ud800",
+    [],
+    [[]],
+    {},
+    {"a": {"b": [None]}},
+    ["wet"] * 3000,
+)
+
+
+def _spoilt() -> list[tuple[Protocol, str, dict[str, Any]]]:
+    """Return every message as its protocol's README shows it, then with each field missing or junk."""
+    bodies = []
+    for protocol in PROTOCOLS.values():
+        for kind, section in sections(readme(protocol)).items():
+            for example in examples(section)[:1]:
+                body = {name: value for name, value in example.items() if name[:1] not in "@~"}
+                bodies.append((protocol, kind, body))
+                for name in body:
+                    bodies.append((protocol, kind, {n: v for n, v in body.items() if n != name}))
+                    bodies += [(protocol, kind, body | {name: junk}) for junk in JUNK]
+    return bodies
+
+
+@pytest.mark.parametrize("running", [False, True], ids=["on its own", "in a running exchange"])
+async def test_whatever_comes_gets_an_answer(t: Town, running: bool) -> None:
+    threads = [await scheduled(t) if running else ""]
+    if running:
+        threads += [dealing.thread for dealing in await t.read(COLLECTOR, lambda desk: desk.dealings())]
+    before = t.tables(COLLECTOR)
+    orders = dict.fromkeys(threads, 1)
+    for thread in filter(None, threads):
+        exchange = await t.exchange(COLLECTOR, thread)
+        orders[thread] = len(exchange.by(exchange.protocol.other(exchange.side))) + 1
+    parcels = []
+    for number, (protocol, kind, body) in enumerate(_spoilt()):
+        thread = threads[number % len(threads)]
+        parcels.append(parcel(protocol, kind, body, thread=thread, order=orders[thread], seen=0))
+        orders[thread] += bool(thread)
+    assert len(parcels) > 500
+    verdicts = await give(t, DISMANTLER, COLLECTOR, *parcels)
+    assert {verdict.id for verdict in verdicts} == {one.id for one in parcels}
+    assert all(words_of(verdict) for verdict in verdicts if not verdict.taken)
+    after = t.tables(COLLECTOR)
+    for table in ("credential", "setting", "measurement", "qualification", "job", "peer"):
+        assert after[table] == before[table]
