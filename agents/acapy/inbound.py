@@ -96,6 +96,8 @@ class _Tray:
 
     parcels: list[Parcel] = field(default_factory=list)
     unjudged: list[Parcel] = field(default_factory=list)
+    heard: int = 0
+    """How often the peer has told us of messages of ours."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -191,9 +193,8 @@ class Letterbox:
 
     def _unjudged(self, peer: Peer) -> list[Parcel]:
         """Take the parcels that got no verdict."""
-        tray = self._trays.get(peer.id)
-        if tray is None:
-            return []
+        tray = self._tray(peer)
+        tray.heard += 1
         unjudged, tray.unjudged = tray.unjudged, []
         return unjudged
 
@@ -205,20 +206,26 @@ class Letterbox:
         return [one.parcel for one in opened]
 
     async def _receive(self, peer: Peer, parcels: list[Parcel]) -> None:
-        tray = self._trays.setdefault(peer.id, _Tray())
+        tray = self._tray(peer)
         tray.parcels += parcels
         async with tray.lock:
-            batch, tray.parcels = tray.parcels[:MOST_IN_A_BUNDLE], tray.parcels[MOST_IN_A_BUNDLE:]
-            if not batch:
-                return  # those before us took ours along
-            verdicts = await self.agent.receive(peer, batch)
-            self.received += len(verdicts)
-            judged = {verdict.id for verdict in verdicts}
-            tray.unjudged += [parcel for parcel in batch if parcel.id not in judged]
-            del tray.unjudged[:-MOST_IN_A_BUNDLE]
-            self.postman.acknowledge(peer.id, verdicts)
-        if self.fetcher and any(enclosure.link for parcel in batch for enclosure in parcel.enclosures):
+            # Those before us may have taken ours along.
+            while batch := tray.parcels[:MOST_IN_A_BUNDLE]:
+                del tray.parcels[: len(batch)]
+                heard = tray.heard
+                verdicts = await self.agent.receive(peer, batch)
+                self.received += len(verdicts)
+                self.postman.acknowledge(peer.id, verdicts)
+                judged = {verdict.id for verdict in verdicts}
+                unjudged = [parcel for parcel in batch if parcel.id not in judged]
+                # What they wait for may have come while they were looked at.
+                (tray.unjudged if heard == tray.heard else tray.parcels).extend(unjudged)
+                del tray.unjudged[:-MOST_IN_A_BUNDLE]
+        if self.fetcher and any(enclosure.link for parcel in parcels for enclosure in parcel.enclosures):
             self.fetcher.wake()
+
+    def _tray(self, peer: Peer) -> _Tray:
+        return self._trays.setdefault(peer.id, _Tray())
 
     async def _settle(
         self, peer: Peer, receipts: Sequence[Mapping[str, Any]], reports: Sequence[Mapping[str, Any]]
