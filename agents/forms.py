@@ -92,6 +92,8 @@ def _field(name: str, info: FieldInfo) -> Field:
     )
     if extra.get("evidence"):
         return replace(plain, shape="evidence")
+    if isinstance(choices := extra.get("choices"), list):
+        return replace(plain, shape="choices", choices=tuple(map(str, choices)), longest=None)
     if get_origin(bare) in {tuple, list, set, frozenset}:
         return _several(plain, get_args(bare)[0])
     return _single(plain, bare, metadata)

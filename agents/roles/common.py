@@ -110,14 +110,24 @@ class AskForm(Form):
 
     item: Code = Field(title="Item code")
     purpose: Purpose = Field(title="Purpose")
-    claim_types: tuple[str, ...] = Field(default=(), max_length=40, title="Kinds of statement (none: all)")
+    claim_types: tuple[str, ...] = Field(
+        default=(),
+        max_length=40,
+        title="Kinds of statement (none: all)",
+        json_schema_extra={"choices": [*CLAIMS]},
+    )
     note: str = Field(default="", max_length=1000, title="Note")
 
 
 class AnswerForm(Form):
     """What we hold back, if anything."""
 
-    withhold: tuple[str, ...] = Field(default=(), max_length=40, title="Kinds of statement held back")
+    withhold: tuple[str, ...] = Field(
+        default=(),
+        max_length=40,
+        title="Kinds of statement held back",
+        json_schema_extra={"choices": [*CLAIMS]},
+    )
     reason: str = Field(default="", max_length=1000, title="Reason for holding back")
 
 

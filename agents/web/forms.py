@@ -11,7 +11,6 @@ from agents.forms import Field, Shape, fields_of
 
 __all__ = ["Field", "Shape", "fields_of", "read_posted", "shown"]
 
-FEW_CHOICES = 5
 MOST_ROWS = 2000
 
 

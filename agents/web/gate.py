@@ -36,6 +36,10 @@ DOOR: Final = web.AppKey("door", accounts.Door)
 type ShowProblem = Callable[[web.Request, Problem], Awaitable[web.Response]]
 SHOW_PROBLEM: Final[web.AppKey[ShowProblem]] = web.AppKey("show_problem", Callable)  # type: ignore[arg-type]
 
+VISITOR: Final[web.RequestKey[Visitor | None]] = web.RequestKey("visitor")
+LANGUAGE: Final = web.RequestKey("language", str)
+VISIT: Final = web.RequestKey("visit", str)
+
 MOST_BYTES: Final = 1 << 20
 MOST_FILE_BYTES: Final = 50 * 1000 * 1000
 MOST_FIELDS: Final = 20_000
@@ -105,8 +109,7 @@ def cookie(request: web.Request, name: str) -> str:
 
 def visitor_of(request: web.Request) -> Visitor | None:
     """Return who asks, if they said so."""
-    found: Visitor | None = request.get("visitor")
-    return found
+    return request.get(VISITOR)
 
 
 def must_be(request: web.Request, rank: Rank = "operator") -> Visitor:
@@ -137,8 +140,8 @@ def is_loopback(address: str) -> bool:
 
 def language_of(request: web.Request) -> str:
     """Return the reader's language: their own setting, else the cookie's, else the browser's."""
-    found: str | None = request.get("language")
-    return found or DEFAULT
+    found: str = request.get(LANGUAGE, DEFAULT)
+    return found
 
 
 def _language(request: web.Request, visitor: Visitor | None) -> str:
@@ -164,8 +167,9 @@ def csrf_of(request: web.Request) -> str:
     visitor = visitor_of(request)
     if visitor is not None:
         return visitor.csrf
-    visit: str = request.setdefault("visit", cookie(request, "visit") or secrets.token_urlsafe(24))
-    return sha256(f"csrf {visit}".encode()).hexdigest()
+    if VISIT not in request:
+        request[VISIT] = cookie(request, "visit") or secrets.token_urlsafe(24)
+    return sha256(f"csrf {request[VISIT]}".encode()).hexdigest()
 
 
 def check_csrf(request: web.Request, given: str) -> None:
@@ -288,8 +292,8 @@ async def dressed(request: web.Request, handler: Handler) -> web.StreamResponse:
             response.headers.setdefault(name, value)
         if secure(context_of(request)):
             response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-        if "visit" in request:
-            set_cookie(response, context_of(request), "visit", request["visit"], 24 * 3600)
+        if VISIT in request:
+            set_cookie(response, context_of(request), "visit", request[VISIT], 24 * 3600)
 
     try:
         response = await handler(request)
@@ -341,7 +345,7 @@ async def introduced(request: web.Request, handler: Handler) -> web.StreamRespon
     if request.path.startswith("/static/"):
         return await handler(request)
     context = context_of(request)
-    request["language"] = _language(request, None)
+    request[LANGUAGE] = _language(request, None)
     store = context.agent.store
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     visitor = None
@@ -351,8 +355,8 @@ async def introduced(request: web.Request, handler: Handler) -> web.StreamRespon
             raise Unidentified("this token is not known, or has expired")
     elif secret := cookie(request, "session"):
         visitor = await accounts.recognise(store, secret, "session")
-    request["visitor"] = visitor
-    request["language"] = _language(request, visitor)
+    request[VISITOR] = visitor
+    request[LANGUAGE] = _language(request, visitor)
     if request.method in UNSAFE and (visitor is None or visitor.kind == "session"):
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
             raise Forbidden("another site may not do this in your name")

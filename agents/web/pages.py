@@ -85,7 +85,7 @@ async def _frame(request: web.Request, visitor: Visitor | None) -> dict[str, Any
 async def show_problem(request: web.Request, problem: Problem) -> web.Response:
     """Return a problem as a page; who is not logged in is sent to do so."""
     if problem.status == 401 and request.method == "GET":  # noqa: PLR2004
-        return web.HTTPSeeOther(f"/login?next={quote(request.path_qs, safe='')}")
+        return went(f"/login?next={quote(request.path_qs, safe='')}")
     try:
         return await render(request, "problem.html", status=problem.status, problem=problem)
     except Fault:
@@ -273,9 +273,9 @@ async def _form(
 async def form_post(request: web.Request) -> web.Response:
     """Do an action with what was filled in, or show the form again with what is wrong."""
     visitor = must_be(request)
+    given = await posted(request)
     action = context_of(request).agent.play.action(request.match_info["name"])
     must_be(request, action.rank)
-    given = await posted(request)
     fields = fields_of(action.form)
     data, to, key = read_posted(fields, given), given.one("to"), given.one("key")
     if more := given.one("more"):

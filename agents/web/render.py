@@ -99,7 +99,7 @@ class Words:
 
     def choice(self, text: str) -> str:
         """Return a choice of a form in words."""
-        found = translate(text, None, self.language, "choice")
+        found = translate(text, None, self.language, "claim" if text in CLAIMS else "choice")
         return found if found != text or " " in text else text.replace("-", " ")
 
     def said(self, protocol: str, kind: str) -> str:

@@ -88,8 +88,8 @@ async def see[T](request: web.Request, work: Callable[[Seeing], T]) -> T:
 
 def query_of[F: BaseModel](request: web.Request, form: type[F]) -> F:
     """Return a query's parameters."""
-    given = {name: value for name, value in request.query.items() if value != ""}
-    if len(given) != len({name for name, value in request.query.items() if value != ""}):
+    given = {name: value for name, value in request.query.items() if value}
+    if len(request.query) != len(set(request.query)):
         raise Invalid("a parameter stands twice in the address")
     return read_form(form, given)
 

@@ -132,7 +132,7 @@ def _fields(fields: tuple[Field, ...]) -> Iterator[Text]:
     for one in fields:
         yield "", one.title
         yield "", one.help
-        yield from (("choice", choice) for choice in one.choices)
+        yield from (("claim" if choice in CLAIMS else "choice", choice) for choice in one.choices)
         yield from _fields(one.fields)
 
 
