@@ -24,7 +24,7 @@ SECTIONS = {
     "audit/1.0": "Prediction and audit",
 }
 TO = "The other company: its name, its DID, or the id of the connection."
-THREAD = "The exchange: its thread, the first characters of it, or the code of what it is about."
+THREAD = "The exchange: its thread or how that begins, the code of what it is about, or the company."
 _FEW = 3
 
 

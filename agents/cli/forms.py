@@ -60,6 +60,8 @@ def metavar(field: Field, numbers: bool = False) -> str:
             return ",".join(f"{one.name}=…" for one in field.fields)
         case "date":
             return "YYYY-MM-DD"
+        case "month":
+            return "YYYY-MM"
         case "number":
             return "NUMBER"
         case "lines" if numbers:

@@ -104,7 +104,7 @@ def exchanges(
     "show",
     argument(
         "thread",
-        "The exchange: its thread, the first characters of it, or the code of what it is about.",
+        "The exchange: its thread or how that begins, the code of what it is about, or the company.",
         type=THREADS,
     ),
 )
@@ -320,7 +320,9 @@ def peers(call: Call) -> None:
 
 
 def _breaker(call: Call, state: str) -> Text:
-    return good(call.say(state)) if state in {"", "closed"} else bad(call.say(state))
+    if state in {"", "closed"}:
+        return good("✓")
+    return bad(call.say("cannot be reached now" if state == "open" else "being tried again"))
 
 
 @command("company")
@@ -456,12 +458,13 @@ def job(call: Call, id: str, wait: bool) -> None:
 
 @command(
     "credential",
-    argument("id", "The id of the credential.", metavar="ID"),
+    argument("id", "The id of the credential, or the code of the item it is about.", metavar="ID"),
+    option("--type", "With a code: the latest of this type, such as HandOverReceipt."),
     option("--document", "The sealed document alone.", is_flag=True),
 )
-def credential(call: Call, id: str, document: bool) -> None:
+def credential(call: Call, id: str, type: str | None, document: bool) -> None:
     """One credential, what it says and whether it verifies."""
-    found = call.client.get(_path("credentials", id))
+    found = call.client.get(_path("credentials", id if ":" in id else _credential_of(call, id, type)))
     if document:
         call.json = True
         found = found["document"]
@@ -472,6 +475,18 @@ def credential(call: Call, id: str, document: bool) -> None:
         drawing.contents(call, paper, {k: v for k, v in found["claim"].items() if k != "id"}, indent=4)
 
     call.show(found, draw)
+
+
+def _credential_of(call: Call, code: str, type: str | None) -> str:
+    """Return the id of the latest credential of a type about an item; without a type, of the only one."""
+    held = call.client.get(_path("items", code.strip()))["credentials"]
+    fitting = [one for one in held if one["about"] == code.strip().upper() and type in {None, one["type"]}]
+    types = ", ".join(sorted({one["type"] for one in held}))
+    if not fitting:
+        raise Unknown("there is no such credential about {code}; there are: {types}", code=code, types=types)
+    if len(fitting) > 1 and type is None:
+        raise Invalid("there are several about {code}; give --type: {types}", code=code, types=types)
+    return str(max(fitting, key=lambda one: str(one["at"]))["id"])
 
 
 @command(

@@ -63,7 +63,7 @@ def join(call: Call, url: str) -> None:
     found = call.client.post("/invitations/accept", {"url": url})
 
     def draw(paper: Paper) -> None:
-        paper.line(good("✓ "), call.say("connected; next: “meguri introduce {id}”", id=found["connection"]))
+        paper.line(good("✓ "), call.say("connected; both introduce themselves now, see “meguri peers”"))
 
     call.show(found, draw)
 

@@ -1,4 +1,4 @@
-"""How people name an exchange: by its thread, its first characters, or the code of what it is about."""
+"""How people name an exchange: by its thread or how that begins, by an item's code, or by the company."""
 
 from uuid import UUID
 
@@ -16,7 +16,11 @@ def thread(call: Call, text: str, protocol: str | None = None) -> str:
     found = [
         dealing
         for dealing in call.client.get("/exchanges", protocol=protocol, limit=500)
-        if wanted and (dealing["thread"].startswith(wanted) or dealing["about"].lower() == wanted)
+        if wanted
+        and (
+            dealing["thread"].startswith(wanted)
+            or wanted in {dealing["about"].lower(), dealing["peer"]["name"].lower(), dealing["peer"]["did"]}
+        )
     ]
     going = [dealing for dealing in found if not dealing["ended"]] or found
     if len(going) > 1:

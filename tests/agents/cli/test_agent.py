@@ -2,12 +2,15 @@
 
 import json
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.agents.cli.conftest import Meguri, Town
+from agents.ports import Desk
+from agents.role import Held
+from tests.agents.cli.conftest import THEIR_DID, Meguri, Town
 
 
 def test_what_waits_is_shown_done_and_gone(town: Town, meguri: Meguri) -> None:
@@ -229,3 +232,27 @@ def test_everything_that_can_be_looked_at_can_be_looked_at(
     document = meguri(*args, "--json")
     json.loads(document.out)
     assert document.err == ""
+
+
+def test_an_exchange_may_be_named_by_the_company(town: Town, meguri: Meguri) -> None:
+    thread = town.applies("Fourth and Daughters")
+    done = meguri("accredit", "fourth AND daughters", "--json")
+    assert json.loads(done.out)["thread"] == thread
+    assert meguri("show", "Fourth and Nobody").status == 3
+
+
+def test_a_credential_may_be_named_by_its_item_and_type(town: Town, meguri: Meguri) -> None:
+    cell, now = town.cell(), datetime.now(UTC)
+
+    def work(desk: Desk) -> None:
+        for number, kind in enumerate(("ItemIdentity", "HandlingRecord", "HandlingRecord")):
+            id, at = f"urn:uuid:{cell}-{number}", now + timedelta(seconds=number)
+            document = {"credentialSubject": {"item": cell}}
+            desk.keep_credential(Held(id, kind, cell, THEIR_DID, at, id, document))
+
+    town.do(town.store.write(work))
+    latest = meguri("credential", cell.lower(), "--type", "HandlingRecord", "--json")
+    assert json.loads(latest.out)["id"] == f"urn:uuid:{cell}-2"
+    several, none = meguri("credential", cell), meguri("credential", cell, "--type", "DiagnosisResult")
+    assert (several.status, none.status) == (2, 3)
+    assert all("HandlingRecord, ItemIdentity" in ended.err for ended in (several, none))
