@@ -251,6 +251,14 @@ class Desk(Books, Protocol):
         """List the messages nobody could deliver, the latest first."""
         ...
 
+    def tally(self) -> Mapping[str, int]:
+        """Count the messages that are queued, wait for their turn, or are dead."""
+        ...
+
+    def census(self) -> Mapping[tuple[str, str], int]:
+        """Count the exchanges by protocol and state."""
+        ...
+
     def revive(self, peer: str, id: str) -> Letter:
         """Queue a dead letter again, as if it were new; raise `Unknown` where there is none."""
         ...

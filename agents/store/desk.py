@@ -28,7 +28,7 @@ from agents.ports import AwaitedFile, Delivery, Job, JobState, Letter, Pass, Use
 from agents.role import Company, Dealing, Evidence, Held, Item, Peer
 from agents.store import tables
 from agents.store.cache import Cache, Layers
-from agents.store.statements import AWAITED, DEAD, LETTER, PEER, QUEUED, Prepared, statements
+from agents.store.statements import AWAITED, DEAD, LETTER, PEER, QUEUED, WAITING, Prepared, statements
 from agents.store.tables import (
     account,
     alias,
@@ -461,6 +461,23 @@ class SqlDesk:
         """List the messages nobody could deliver, the latest first."""
         query = select(*LETTER).where(message.c.status == DEAD).order_by(message.c.number.desc())
         return [Letter(*row) for row in self._all(query.limit(limit))]
+
+    def tally(self) -> Mapping[str, int]:
+        """Count the messages that are queued, wait for their turn, or are dead."""
+        statuses = {"queued": QUEUED, "waiting": WAITING, "dead": DEAD}
+        count = func.count()
+        return {
+            name: self._value(select(count).select_from(message).where(message.c.status == status))
+            for name, status in statuses.items()
+        }
+
+    def census(self) -> Mapping[tuple[str, str], int]:
+        """Count the exchanges by protocol and state."""
+        kind = exchange.c.protocol, exchange.c.state
+        return {
+            (protocol, state): n
+            for protocol, state, n in self._all(select(*kind, func.count()).group_by(*kind))
+        }
 
     def revive(self, peer: str, id: str) -> Letter:
         """Queue a dead letter again, as if it were new; raise `Unknown` where there is none."""

@@ -76,7 +76,7 @@ async def _frame(request: web.Request, visitor: Visitor | None) -> dict[str, Any
     def work(s: Seeing) -> dict[str, Any]:
         counts = Counts()
         if visitor is not None:
-            counts = Counts(len(s.desk.dealings(ours=True, limit=100)), len(s.desk.dead_letters(100)))
+            counts = Counts(len(s.desk.dealings(ours=True, limit=100)), s.desk.tally()["dead"])
         return {"company": s.desk.company.name, "counts": counts}
 
     return await see(request, work)

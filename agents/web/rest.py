@@ -569,14 +569,11 @@ async def metrics(request: web.Request) -> web.Response:
     def work(desk: Desk) -> list[str]:
         breakers = context.breakers()
         lines = ["# TYPE meguri_messages gauge"]
-        queued = sum(len(desk.due(peer, 100_000, not_before=False)) for peer, _ in desk.destinations())
-        lines.append(f'meguri_messages{{status="queued"}} {queued}')
-        lines.append(f'meguri_messages{{status="dead"}} {len(desk.dead_letters(100_000))}')
+        lines += [f'meguri_messages{{status="{status}"}} {n}' for status, n in desk.tally().items()]
         lines.append("# TYPE meguri_exchanges gauge")
-        states = Counter((d.protocol, d.state) for d in desk.dealings(limit=100_000))
         lines += [
             f'meguri_exchanges{{protocol="{protocol}",state="{state}"}} {number}'
-            for (protocol, state), number in sorted(states.items())
+            for (protocol, state), number in sorted(desk.census().items())
         ]
         lines.append(
             f"# TYPE meguri_waiting_for_us gauge\nmeguri_waiting_for_us {len(desk.dealings(ours=True))}"

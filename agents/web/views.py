@@ -366,7 +366,7 @@ class Seeing:
         exchange = self.desk.exchange(thread)
         if exchange is None:
             raise Unknown("there is no exchange “{thread}” here", thread=thread[:60])
-        letters = sorted(self.desk.letters(thread), key=lambda letter: letter.at)
+        letters = [letter for letter in self.desk.letters(thread) if self._theirs(letter.peer, exchange.peer)]
         actions = [self.action(action) for action in self.play.fitting(exchange)]
         ids = dict.fromkeys(id for letter in letters for id in letter.credentials)
         held = [found for id in ids if (found := self.desk.credential(id))]
@@ -382,13 +382,16 @@ class Seeing:
             opened=letters[0].at if letters else self.desk.now,
             updated=letters[-1].at if letters else self.desk.now,
             messages=tuple(
-                self._message(letter, exchange)
-                for letter in letters
-                if letter.status != "waiting" and (letter.peer == exchange.peer)
+                self._message(letter, exchange) for letter in letters if letter.status != "waiting"
             ),
             actions=tuple(actions),
             credentials=tuple(map(self.statement, held)),
         )
+
+    def _theirs(self, one: str, other: str) -> bool:
+        """Say whether two ids name the same peer: an older connection's id still names its company."""
+        first, second = self.desk.peer(one), self.desk.peer(other)
+        return one == other or (first is not None and second is not None and first.id == second.id)
 
     def _message(self, letter: Letter, exchange: Exchange) -> MessageView:
         said = next((one for one in exchange.said if one.id == letter.id), None)

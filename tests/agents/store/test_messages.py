@@ -29,6 +29,13 @@ async def test_what_was_saved_is_read_back(store: SqlStore) -> None:
     assert await store.write(lambda desk: desk.exchange(saved.thread)) == saved
 
 
+async def test_exchanges_are_counted_by_protocol_and_state(store: SqlStore) -> None:
+    assert await store.read(lambda desk: desk.census()) == {}
+    await store.write(lambda desk: quoted(desk, "one"))
+    await store.write(lambda desk: quoted(desk, "two"))
+    assert await store.read(lambda desk: desk.census()) == {(COLLECTION.name, "quoted"): 2}
+
+
 async def test_an_exchange_is_rebuilt_from_its_messages(url: str) -> None:
     def work(desk: Desk) -> Exchange:
         after = refuse(desk, quoted(desk), seen=7)
@@ -268,6 +275,7 @@ async def test_a_dead_letter_is_seen_and_queued_again(store: SqlStore, clock: Cl
         (first, "nobody is there"),
     ]
     assert await store.read(lambda desk: desk.due(peer, 10, not_before=False)) == []
+    assert await store.read(lambda desk: desk.tally()) == {"queued": 0, "waiting": 0, "dead": 2}
     clock.pass_(days=2)
     letter = await store.write(lambda desk: desk.revive(peer, first))
     assert (letter.status, letter.attempts, letter.next_at, letter.problem, letter.sent_at) == (
@@ -278,5 +286,6 @@ async def test_a_dead_letter_is_seen_and_queued_again(store: SqlStore, clock: Cl
         None,
     )
     assert await store.read(lambda desk: desk.due(peer, 10)) == [letter]
+    assert await store.read(lambda desk: desk.tally()) == {"queued": 1, "waiting": 0, "dead": 1}
     with pytest.raises(Unknown):
         await store.write(lambda desk: desk.revive(peer, first))

@@ -1,9 +1,11 @@
 """What people see and do: the journey by pages alone, in both languages, whatever others write."""
 
 import re
+from datetime import UTC
 from html import escape, unescape
 from typing import Any
 
+import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -125,7 +127,6 @@ async def test_what_no_longer_fits_is_told_on_the_page(town: Town) -> None:
 
 async def test_photos_are_kept_while_the_form_is_corrected(town: Town) -> None:
     async with browsing(town.dismantler, "hana") as browser:
-        import aiohttp
 
         def filled(form: dict[str, list[str]], place: str) -> aiohttp.FormData:
             data = aiohttp.FormData()
@@ -133,8 +134,8 @@ async def test_photos_are_kept_while_the_form_is_corrected(town: Town) -> None:
                 for one in values:
                     data.add_field(name, one)
             for field, value in (REQUEST | {"place": place}).items():
-                for one in value if isinstance(value, list) else [value]:
-                    data.add_field(field, str(one))
+                for each in value if isinstance(value, list) else [value]:
+                    data.add_field(field, str(each))
             return data
 
         form = form_of(await browser.get(f"/do/request-collection?to={town.to_collector}"))
@@ -162,8 +163,6 @@ async def test_photos_are_kept_while_the_form_is_corrected(town: Town) -> None:
 
 async def test_no_file_is_kept_before_the_post_is_proved_genuine(town: Town) -> None:
     async with browsing(town.dismantler, "hana") as browser:
-        import aiohttp
-
         data = aiohttp.FormData()
         data.add_field("photos", b"planted", filename="x.txt")
         data.add_field("csrf", await browser.csrf("/"))
@@ -345,8 +344,6 @@ def test_any_text_in_any_message_is_escaped(text: str) -> None:
     template = environment().from_string(
         "{% from 'parts.html' import facts with context %}{{ facts(w.facts(protocol, kind, body)) }}"
     )
-    from datetime import UTC
-
     words = Words("en", UTC)
     for protocol in PROTOCOLS.values():
         for kind, model in protocol.messages.items():

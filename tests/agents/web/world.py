@@ -25,7 +25,7 @@ from protocols.catalogue import PROTOCOLS
 from schemas.errors import Invalid
 
 PASSWORD = "correct horse battery"
-REQUEST = {
+REQUEST: dict[str, Any] = {
     "vehicle_model": "Leaf ZE1",
     "pack_model": "40 kWh",
     "chassis_number": "ZE1-012345",
