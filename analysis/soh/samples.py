@@ -1,0 +1,149 @@
+"""Spectra as they stand in a file, with what else was said of the cell: read without trust."""
+
+import csv
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.result import Plain, digest
+from analysis.soh.spectrum import FREQUENCY_TOLERANCE, WIDEST_GAP, Spectrum
+from schemas.errors import Invalid
+
+type Array = np.ndarray
+
+GRID_HZ = tuple(float(f"{f:.4g}") for f in np.geomspace(1000.0, 0.1, 19))
+MOST_ROWS = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One spectrum, whose it is, and what the instruments and the vendor said besides.
+
+    `soh_pct` is the capacity that was measured, in % of new; only training needs it. `faults` are the
+    instrument's fault codes, `vendor_soh_pct` the state of health another device showed.
+    """
+
+    name: str
+    cell: str
+    spectrum: Spectrum
+    soh_pct: float | None = None
+    vendor_soh_pct: float | None = None
+    faults: tuple[str, ...] = ()
+
+    def plain(self) -> Plain:
+        """Return it as plain values for a digest; only a finite spectrum has one."""
+        return {
+            "cell": self.cell,
+            "faults": list(self.faults),
+            "soh_pct": self.soh_pct,
+            "spectrum": self.spectrum.digest(),
+            "vendor_soh_pct": self.vendor_soh_pct,
+        }
+
+
+def digest_of(samples: Iterable[Sample]) -> str:
+    """Return the digest of these samples, whatever their order and the spelling of their file."""
+    return digest(sorted(digest(sample.plain()) for sample in samples))
+
+
+def resampled(spectrum: Spectrum) -> Array | None:
+    """Return the impedance at the 19 grid frequencies from 1 kHz to 0.1 Hz (complex, ohm).
+
+    Real and imaginary part are interpolated linearly in ln f. None where the sweep does not reach both ends
+    (within 2 %), or has a gap of more than a factor of two between them.
+    """
+    if not spectrum.frequencies_hz or min(spectrum.frequencies_hz) <= 0:
+        return None
+    order = np.argsort(spectrum.frequencies_hz)
+    f = np.asarray(spectrum.frequencies_hz)[order]
+    z = np.asarray(spectrum.real_ohm)[order] + 1j * np.asarray(spectrum.imag_ohm)[order]
+    low, high = GRID_HZ[-1] * (1 + FREQUENCY_TOLERANCE), GRID_HZ[0] * (1 - FREQUENCY_TOLERANCE)
+    if f[0] > low or f[-1] < high:
+        return None
+    first, last = np.searchsorted(f, low, "right") - 1, np.searchsorted(f, high)
+    if (f[first + 1 : last + 1] / f[first:last]).max(initial=1.0) > WIDEST_GAP:
+        return None
+    return np.interp(np.log(GRID_HZ), np.log(f), z)
+
+
+def read(lines: Iterable[str], cell_model: str) -> tuple[Sample, ...]:
+    """Read spectra from the lines of a CSV file, one row a frequency.
+
+    Needed are `freq_hz` and either `re_ohm` and `im_ohm` or `zmod_ohm` and `phase_deg`; rows belong together
+    by `spectrum`, or where there is no such column by cell, temperature and state of charge. Optional are
+    `cell`, `temp_c`, `soc_pct`, `soh_pct`, `cell_model`, `closing_re_ohm`, `closing_im_ohm`, `fault` and
+    `vendor_soh_pct`; empty means unknown. Raises Invalid with the number of the line that cannot be read.
+    """
+    rows = csv.DictReader(lines)
+    columns = set(rows.fieldnames or ())
+    if "freq_hz" not in columns or not (
+        {"re_ohm", "im_ohm"} <= columns or {"zmod_ohm", "phase_deg"} <= columns
+    ):
+        raise Invalid("the file needs the columns freq_hz, re_ohm and im_ohm, or zmod_ohm and phase_deg")
+    identity = ("spectrum",) if "spectrum" in columns else ("cell", "temp_c", "soc_pct")
+    found: dict[tuple[str, ...], list[Mapping[str, str | None]]] = {}
+    points: dict[tuple[str, ...], list[tuple[float, float, float]]] = {}
+    for number, row in enumerate(rows, start=2):
+        if number > MOST_ROWS:
+            raise Invalid("the file has more than {rows} rows", rows=MOST_ROWS)
+        try:
+            key = tuple((row.get(column) or "").strip() for column in identity)
+            points.setdefault(key, []).append(_point(row))
+        except (TypeError, ValueError, KeyError):
+            raise Invalid("line {line} of the file cannot be read", line=number) from None
+        found.setdefault(key, []).append(row)
+    if not points:
+        raise Invalid("the file holds no spectrum")
+    return tuple(_sample(key, found[key], points[key], cell_model) for key in points)
+
+
+def _point(row: Mapping[str, str | None]) -> tuple[float, float, float]:
+    frequency = float(row["freq_hz"] or "")
+    if row.get("re_ohm") and row.get("im_ohm"):
+        return frequency, float(row["re_ohm"] or ""), float(row["im_ohm"] or "")
+    size, phase = float(row["zmod_ohm"] or ""), math.radians(float(row["phase_deg"] or ""))
+    return frequency, size * math.cos(phase), size * math.sin(phase)
+
+
+def _sample(
+    key: tuple[str, ...],
+    rows: list[Mapping[str, str | None]],
+    points: list[tuple[float, float, float]],
+    cell_model: str,
+) -> Sample:
+    name = "/".join(key)
+
+    def said(column: str) -> str:
+        values = {(row.get(column) or "").strip() for row in rows}
+        if len(values) > 1:
+            raise Invalid("the rows of {spectrum} differ in {column}", spectrum=name, column=column)
+        return values.pop()
+
+    def figure(column: str) -> float | None:
+        text = said(column)
+        try:
+            value = float(text) if text else None
+        except ValueError:
+            raise Invalid("{column} of {spectrum} is no number", spectrum=name, column=column) from None
+        return None if value is None or math.isnan(value) else value
+
+    closing_re, closing_im = figure("closing_re_ohm"), figure("closing_im_ohm")
+    frequencies, real, imag = (tuple(part) for part in zip(*points, strict=True))
+    return Sample(
+        name=name,
+        cell=said("cell"),
+        spectrum=Spectrum(
+            frequencies_hz=frequencies,
+            real_ohm=real,
+            imag_ohm=imag,
+            cell_model=said("cell_model") or cell_model,
+            temperature_c=figure("temp_c"),
+            soc_pct=figure("soc_pct"),
+            closing_1khz_ohm=None if closing_re is None else complex(closing_re, closing_im or 0.0),
+        ),
+        soh_pct=figure("soh_pct"),
+        vendor_soh_pct=figure("vendor_soh_pct"),
+        faults=tuple(part for part in said("fault").split(";") if part),
+    )
