@@ -7,6 +7,7 @@ ISO/IEC 7064 MOD 37,36, which finds every single wrong character and nearly ever
 
 import re
 import secrets
+from functools import lru_cache
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, StringConstraints
@@ -25,10 +26,12 @@ LETTERS: dict[str, Kind] = {
     "S": "material",
 }
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CODE = re.compile(r"([VPLRS])([0-9A-HJKMNP-TV-Z]{9})(?:-([MCS])(\d{3}))?-([0-9A-Z])")
 
 
+@lru_cache(maxsize=4096)  # a code is read in the form, in the message and wherever it comes by again
 def check_character(text: str) -> str:
     """Return the ISO/IEC 7064 MOD 37,36 check character of the letters and digits of `text`.
 
@@ -38,7 +41,7 @@ def check_character(text: str) -> str:
     product = 36
     for character in text:
         if character != "-":
-            total = (product + _ALPHABET.index(character)) % 36 or 36
+            total = (product + _VALUES[character]) % 36 or 36
             product = 2 * total % 37
     return _ALPHABET[(37 - product) % 36]
 

@@ -58,6 +58,7 @@ LOG = logging.getLogger(__name__)
 
 FAILURES_KEPT = timedelta(days=7)
 _IDS_AT_ONCE = 500
+_PEERS = ("peers", "")
 
 type Kept = tuple[int, Exchange]
 type Values = dict[str, Any]
@@ -515,7 +516,11 @@ class SqlDesk:
 
     def peers(self) -> list[Peer]:
         """List the connected agents, the ones known longest first."""
-        return [_peer(row) for row in self._all(select(*PEER).order_by(peer.c.number))]
+
+        def load() -> tuple[Peer, ...]:
+            return tuple(_peer(row) for row in self._all(select(*PEER).order_by(peer.c.number)))
+
+        return list(self._layers.recall(_PEERS, load))
 
     def contact(self, connection: str, our_did: str, their_did: str) -> Peer:
         """Return the peer of a connection, noting it first when it is new."""
@@ -526,6 +531,7 @@ class SqlDesk:
         values = {"id": new.id, "connection": connection, "our_did": our_did, "their_did": their_did}
         self._write(insert(peer).inline(), values | {"did": "", "name": ""})
         self._layers.put(("peer", new.id), new)
+        self._layers.forget(_PEERS)
         return new
 
     def forget(self, connection: str) -> None:
@@ -535,6 +541,7 @@ class SqlDesk:
             return
         self._write(update(peer).where(peer.c.id == known).values(connection=None))
         self._layers.forget(("peer", known))
+        self._layers.forget(_PEERS)
 
     def identify(self, peer: str, did: str, name: str) -> None:
         """Note which company a peer is; an older connection with the same company is replaced.
@@ -562,6 +569,7 @@ class SqlDesk:
         }
         self._write(update(tables.peer).where(c.id == oldest).values(did=did, name=name, **values))
         self._layers.forget(("peer", oldest))
+        self._layers.forget(_PEERS)
 
     def _merge(self, newer: str, oldest: str) -> None:
         """Give everything of one peer to another, and keep its id as another name of it."""
