@@ -17,8 +17,6 @@ async def drive(running: Running, order: Mapping[str, Any]) -> dict[str, Any]:
     match order:
         case {"send": int(number), "to": str(to), "width": int(width), "text": str(text)}:
             return await send(running, number, to, width, text)
-        case {"latency": int(number), "to": str(to), "text": str(text)}:
-            return await latency(running, number, to, text)
         case {"settled": int(number)}:
             at = await until(lambda: running.postman.settled_count >= number)
             return {"settled": running.postman.settled_count, "at": at}
@@ -40,16 +38,6 @@ async def send(running: Running, number: int, to: str, width: int, text: str) ->
     saved = time.monotonic() - start
     done = await until(lambda: postman.settled_count >= wanted)
     return {"seconds": done - start, "saved": saved, "sent": number}
-
-
-async def latency(running: Running, number: int, to: str, text: str) -> dict[str, Any]:
-    """Send messages one by one; return the seconds until each was acknowledged."""
-    postman, took = running.postman, []
-    for _ in range(number):
-        wanted, start = postman.settled_count + 1, time.monotonic()
-        await running.agent.perform("ask-disclosure", question(text), to)
-        took.append(await until(lambda wanted=wanted: postman.settled_count >= wanted) - start)  # type: ignore[misc]
-    return {"seconds": took}
 
 
 async def main() -> None:
