@@ -28,7 +28,7 @@ from agents.web.gate import (
 from agents.web.problems import Problem, problem_of, status_of
 from agents.web.render import PROTOCOL_TITLES, Words, environment
 from agents.web.rest import answer, do, may_see, open_session, revive, see, serve_file
-from agents.web.views import ExchangeView, MessageView, Seeing, TokenView, UserView, job_of
+from agents.web.views import NO_BUSINESS, ExchangeView, MessageView, Seeing, TokenView, UserView, job_of
 from agents.words import LANGUAGES, say
 from schemas.errors import Fault, Unknown
 from schemas.items import KINDS, read_code
@@ -113,7 +113,11 @@ async def tray(request: web.Request) -> web.Response:
         company = s.company()
         ours = s.dealings(ours=True, limit=100)
         threads = {one.thread for one in ours}
-        recent = [one for one in s.dealings(limit=RECENT + len(ours)) if one.thread not in threads]
+        recent = [
+            one
+            for one in s.dealings(limit=2 * RECENT + len(ours))
+            if one.thread not in threads and not (one.ended and one.protocol in NO_BUSINESS)
+        ]
         step = ""
         if not s.peers():
             step = "connect"
@@ -366,6 +370,7 @@ async def item(request: web.Request) -> web.Response:
         "item.html",
         "items",
         x=x,
+        here_code=x.code,
         actions=[
             (action, _place_for(action, x.kind))
             for action in actions
