@@ -23,6 +23,7 @@ from schemas.errors import Fault, Invalid, Unavailable
 LOG = logging.getLogger(__name__)
 
 CONNECTED = re.compile("^acapy::record::connections::(active|completed|response)$")
+REPORTED = re.compile("^acapy::problem_report$")
 MOST_IN_AN_INVITATION = 20_000
 
 
@@ -98,7 +99,9 @@ class Connections:
 
     async def start(self) -> None:
         """Reconcile now, at every hint, and now and then."""
-        self.profile.inject(EventBus).subscribe(CONNECTED, self._hinted)
+        bus = self.profile.inject(EventBus)
+        bus.subscribe(CONNECTED, self._hinted)
+        bus.subscribe(REPORTED, self._reported)
         self._task = asyncio.create_task(self._run(), name="reconcile connections")
 
     async def stop(self) -> None:
@@ -109,6 +112,12 @@ class Connections:
 
     async def _hinted(self, profile: Profile, event: EventWithMetadata) -> None:
         self._hint.set()
+
+    async def _reported(self, profile: Profile, event: EventWithMetadata) -> None:
+        """Say that ACA-Py over there could not read something; our own courier sends it again or gives up."""
+        description = event.payload.get("description") if isinstance(event.payload, dict) else None
+        code = description.get("code") if isinstance(description, dict) else ""
+        LOG.warning("an ACA-Py problem report came: %s", ascii(code)[:80])
 
     async def _run(self) -> None:
         while True:
@@ -122,7 +131,9 @@ class Connections:
 
     async def reconcile(self) -> None:
         """Note every established connection, and introduce ourselves where we were invited."""
-        for record in await self._records():
+        records = await self._records()
+        await self._forget_others({str(record.connection_id) for record in records})
+        for record in records:
             if not record.is_ready or not record.my_did or not record.their_did:
                 continue
             id = str(record.connection_id)
@@ -137,6 +148,19 @@ class Connections:
                 await self.agent.perform("introduce", {}, peer.id, key=key)
             except Fault as fault:
                 LOG.warning("could not introduce ourselves to peer %s: %s", peer.id, fault)
+
+    async def _forget_others(self, ids: set[str]) -> None:
+        """Forget connections that ACA-Py no longer has; the companies stay."""
+        peers = await self.agent.store.read(lambda desk: desk.peers())
+        if gone := [peer.connection for peer in peers if peer.connection and peer.connection not in ids]:
+            LOG.warning("%d connections are gone from the wallet", len(gone))
+
+            def work(desk: Desk) -> None:
+                for connection in gone:
+                    desk.forget(connection)
+
+            await self.agent.store.write(work)
+            self.letterbox.forget()
 
     async def _records(self) -> Any:
         async with self.profile.session() as session:

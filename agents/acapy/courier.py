@@ -411,6 +411,9 @@ class Postman:
     async def _round(self, route: _Route) -> None:
         """Carry one envelope."""
         peer, letters, overdue = await self._take(route)
+        if peer is not None and peer.id != route.peer:
+            self._join(route, self._route(peer.id))
+            return
         knock, route.knock = route.knock, False
         texts, taken, problems = self._answers(route, knock=knock)
         fitting = (
@@ -443,6 +446,18 @@ class Postman:
             self.sent += len(carried)
             ids, next_at = [letter.id for letter in carried], datetime.now(UTC) + timedelta(seconds=wait)
             await self.store.write(lambda desk: desk.attempted(route.peer, ids, next_at))
+
+    def _join(self, route: _Route, other: _Route) -> None:
+        """Go on under a peer's first name: it has connected anew and proved to be a company we knew."""
+        del self._routes[route.peer]
+        other.taken |= route.taken
+        other.problems |= route.problems
+        other.flight |= route.flight
+        other.dirty = other.overdue = True
+        other.knock |= route.knock
+        route.taken, route.problems, route.flight = {}, {}, {}
+        route.dirty = route.knock = False
+        self._rouse(other)
 
     async def _take(self, route: _Route) -> tuple[Peer | None, list[Letter], bool]:
         """Return the peer, the letters to carry to it now, and whether some may not be due by the clock."""

@@ -78,6 +78,9 @@ async def _run(config: Config) -> int:
     async with _until(stop, agent(config)) as running:
         if running is None:
             return 0
+        gc.collect()
+        gc.freeze()  # what start-up left is not looked through again
+        gc.enable()
         LOG.info("ready after %.1f s: %s", monotonic() - begun, config.site_url)
         await stop.wait()
         LOG.info("stopping")
@@ -206,9 +209,9 @@ def _arguments(config: Config) -> list[str]:
 def _leave_out() -> None:
     """Put empty modules in the place of what ACA-Py imports and we never use.
 
-    `nest_asyncio`: ACA-Py's loader of JSON-LD documents applies it on import, which puts slow Python classes
-    in the place of asyncio's own in C, for the whole process (a tenth to a quarter of all CPU time). Only its
-    JSON-LD proofs need that, to load documents from within the event loop. We make and check no such proofs.
+    `nest_asyncio`: ACA-Py's loader of JSON-LD documents applies it on import, which puts Python classes in
+    the place of asyncio's own in C, for the whole process. Only its JSON-LD proofs need that, to load
+    documents from within the event loop. We make and check no such proofs.
 
     `prompt_toolkit`: asks on the terminal whether a ledger's terms are accepted. We have no ledger; importing
     it would take a tenth of the whole start and 9 MB.
@@ -387,9 +390,6 @@ async def _open_doors(
     if not await has_admin(running.store):
         link = await first_link(running.store, config.site_url)
         print(f"To become the administrator, open {link}", flush=True)  # noqa: T201, for the one who starts it
-    gc.collect()
-    gc.freeze()  # what start-up left is not looked through again
-    gc.enable()
     state.clear()
 
 

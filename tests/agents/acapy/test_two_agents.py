@@ -255,6 +255,38 @@ async def _connected(running: Running, number: int) -> bool:
     return sum(connection.state in ("active", "completed") for connection in connections) >= number
 
 
+async def test_a_company_that_connects_twice_stays_one_company(town: Town) -> None:
+    authority, dita = town.running["Authority"], town.running["Dita"]
+    before = await authority.store.read(lambda desk: {peer.did for peer in desk.peers()})
+    await dita.connections.accept(await authority.connections.create())
+    await until(lambda: _quiet(authority, dita))
+    after = await authority.store.read(lambda desk: [peer.did for peer in desk.peers()])
+    assert sorted(after) == sorted(before)
+    for asking, asked in (("Dita", "Authority"), ("Authority", "Dita")):
+        thread = await town.do(asking, "ask-disclosure", asked, item="P3F9KQ27MT-I", purpose="safety")
+        await town.reaches(asked, thread, "asked")
+
+
+async def test_a_large_file_changed_on_its_way_is_refused_and_its_owner_told(
+    town: Town, caplog: pytest.LogCaptureFixture
+) -> None:
+    dita, cole = town.running["Dita"], town.running["Cole"]
+    stored = dita.vault.put(b"\x89PNG\r\n\x1a\n" + b"1" * 300_000)
+    entry = Evidence(stored.digest, "film.png", stored.media_type, stored.size)
+    await dita.store.write(lambda desk: desk.keep_evidence(entry))
+    blob = dita.vault.blob(dita.vault.seal_blob(stored.digest, town.peers["Dita", "Cole"]).id)
+    blob.write_bytes(blob.read_bytes()[:-1] + b"?")
+    await town.do("Dita", "request-collection", "Cole", **PACK, photos=[stored.digest])
+
+    async def refused() -> bool:
+        found = await cole.store.read(lambda desk: desk.evidence(stored.digest))
+        return found is not None and found.state == "refused"
+
+    await until(refused)
+    await until(lambda: f"refused file:{stored.digest}" in caplog.text)
+    assert not cole.vault.holds(stored.digest)
+
+
 @pytest.mark.parametrize("url", ["", "https://example.org", "https://example.org?oob=AAAA", "x" * 30_000])
 async def test_what_is_no_invitation_is_said_to_be_none(town: Town, url: str) -> None:
     with pytest.raises(Invalid, match="no invitation"):
