@@ -34,6 +34,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
         "job",
     ),
     "people": ("invite", "join", "login", "logout", "whoami", "users", "token"),
+    "soh": ("soh",),
     "running": ("init", "start", "first-link", "rack", "completion", "openapi", "version"),
 }
 WHERE: Final = {name: room for room, names in ROOMS.items() for name in names}

@@ -50,7 +50,7 @@ def fit(x: Array, y: Array) -> Process:
             turned = vectors.T @ target
             for noise in NOISES:
                 spectrum = np.maximum(values, 0) + noise
-                amplitude = float((turned**2 / spectrum).mean())
+                amplitude = max(float((turned**2 / spectrum).mean()), 1e-300)
                 likelihood = -0.5 * len(y) * np.log(amplitude) - 0.5 * float(np.log(spectrum).sum())
                 if best is None or likelihood > best[0]:
                     best = (likelihood, length, linear, vectors @ (turned / spectrum))

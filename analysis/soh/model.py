@@ -32,6 +32,7 @@ CORRECTION_SHARE = 0.25
 BAND_HZ = (0.098, 1020.0)
 RESIDUAL_FACTOR = 1.4
 LIKENESS_SHARE = 0.98
+LIKENESS_FACTOR = 1.5
 DISAGREEMENT_FACTOR = 1.5
 BEYOND_PCT = 3.0
 
@@ -475,7 +476,7 @@ def _likeness_limits(groups: Sequence[Sequence[Sample]], scale: Array) -> tuple[
             out = cells == cell
             if out.any():
                 distances += likeness.learn(rows[~out], scale).figures(rows[out])[0].tolist()
-    return conformal(distances, LIKENESS_SHARE), 0.0
+    return LIKENESS_FACTOR * conformal(distances, LIKENESS_SHARE), 0.0
 
 
 def _residual(sample: Sample) -> float:
