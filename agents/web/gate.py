@@ -272,7 +272,16 @@ async def _keep(request: web.Request, part: BodyPartReader) -> str:
 
 async def keep_file(context: Context, chunks: AsyncIterable[bytes], name: str) -> Evidence:
     """Keep a file in the vault, and note it in the books."""
-    stored = await context.vault.put_stream(chunks, limit=MOST_FILE_BYTES)
+
+    async def counted() -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > MOST_FILE_BYTES:
+                raise TooLarge("the file is larger than {limit} bytes", limit=MOST_FILE_BYTES)
+            yield chunk
+
+    stored = await context.vault.put_stream(counted(), limit=MOST_FILE_BYTES)
     if not stored.size:
         raise Invalid("the file is empty")
     entry = Evidence(stored.digest, clean_name(name), stored.media_type, stored.size)

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from agents.role import Action
 from agents.web.context import Context
+from agents.web.gate import cookie_name
 from agents.web.problems import Problem
 from agents.web.rest import API, ROUTES, Ready, Route, Towards
 from agents.web.views import Outcome
@@ -79,17 +80,18 @@ def document(context: Context, company: str) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": context.public_url.rstrip("/") or "/"}],
-        "security": [{"token": []}, {"session": []}],
+        "security": [{"token": []}, {"session": [], "csrf": []}],
         "paths": paths,
         "components": {
             "schemas": schemas.definitions,
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "A token, `meguri_…`"},
-                "session": {
+                "session": {"type": "apiKey", "in": "cookie", "name": cookie_name(context, "session")},
+                "csrf": {
                     "type": "apiKey",
                     "in": "header",
                     "name": "X-CSRF-Token",
-                    "description": "The session's cookie, and with each change this header",
+                    "description": "Goes with the session's cookie in every change; GET /session tells it",
                 },
             },
         },

@@ -116,21 +116,17 @@ async def test_guessing_is_slowed_down_more_and_more(store: SqlStore, admin: Use
             pass
     assert waited == sorted(waited)
     assert waited
-    with pytest.raises(Hurried):
-        for _ in range(2):
-            await door.enter("hana", "wrong horse battery", "10.0.0.1")
     clock.wait(hours=2)
     assert await door.enter("hana", PASSWORD, "10.0.0.1")
 
 
 async def test_an_address_is_slowed_down_whatever_name_it_tries(store: SqlStore, admin: User) -> None:
     door = Door(store)
+    for number in range(4):
+        with pytest.raises(Unidentified):
+            await door.enter(f"name-{number}", "wrong horse battery", "10.0.0.9")
     with pytest.raises(Hurried):
-        for number in range(6):
-            try:
-                await door.enter(f"name-{number}", "wrong horse battery", "10.0.0.9")
-            except Unidentified:
-                continue
+        await door.enter("hana", PASSWORD, "10.0.0.9")
     assert await door.enter("hana", PASSWORD, "10.0.0.1")
 
 
@@ -155,9 +151,7 @@ def test_weak_passwords_are_refused(password: str) -> None:
         read_password(password, "hana")
 
 
-async def test_a_session_in_use_lives_on_but_not_forever(
-    store: SqlStore, admin: User, clock: Clock
-) -> None:
+async def test_a_session_in_use_lives_on_but_not_forever(store: SqlStore, admin: User, clock: Clock) -> None:
     secret, _ = await Door(store).enter("hana", PASSWORD, "10.0.0.1")
     for _ in range(29 * 3):
         clock.wait(hours=8)
@@ -245,10 +239,14 @@ async def test_the_machines_own_token_is_for_its_owner_alone(store: SqlStore, tm
         await accounts.invite(store, BASE, accounts.LOCAL, "admin")
 
 
+def everything_in(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
+
+
 async def test_no_secret_reaches_the_database(store: SqlStore, admin: User, tmp_path: Path) -> None:
     secret, visitor = await Door(store).enter("hana", PASSWORD, "10.0.0.1")
     token = await accounts.new_token(store, visitor, "x", "admin")
     link = await accounts.invite(store, BASE, "ken", "operator")
-    written = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+    written = everything_in(tmp_path)
     for one in (secret, token, link.rpartition("/")[2], PASSWORD):
         assert one.encode() not in written
