@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from argon2 import Type, extract_parameters
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,6 +95,12 @@ async def test_a_wrong_password_and_an_unknown_name_are_told_alike(
     with pytest.raises(Unidentified) as refusal:
         await Door(store).enter(name, "wrong horse battery", "10.0.0.1")
     assert str(refusal.value) == "the name or the password is wrong"
+
+
+async def test_a_name_nobody_has_costs_as_much_work_as_one_somebody_has() -> None:
+    real, nobodys = await accounts.hashed(PASSWORD), accounts._nobodys()
+    assert extract_parameters(real) == extract_parameters(nobodys)
+    assert extract_parameters(real).type is Type.ID
 
 
 async def test_a_user_without_password_cannot_log_in(store: SqlStore) -> None:
