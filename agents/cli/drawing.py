@@ -123,7 +123,8 @@ def events(call: Call, paper: Paper, found: Sequence[Mapping[str, Any]], *, of_s
     """Draw events by date: which item, what, where, by whom, and what was noted."""
     dates = [local(one["when"]) for one in found]
     codes = [str(one.get("item", "")) if of_several else "" for one in found]
-    whats = [call.term(one["what"], "event") for one in found]
+    terms = [call.term(one["what"], "event") for one in found]
+    whats = [term[:1].lower() + term[1:] for term in terms]
     wide = [_widest(column) for column in (dates, codes, whats)]
     for one, date, code, what in zip(found, dates, codes, whats, strict=True):
         annulled = bool(one.get("annulled"))
