@@ -26,18 +26,33 @@ from schemas.errors import Fault, Invalid
 
 OPEN_FIGURE = 1e10
 OVER_FIGURE = 1e9
+CHECK_HZ = 1000.0
+STEP_SHARE = 0.03
+"""How far a stepping contact jumps, relative to the cell's impedance at 1 kHz."""
 COMMAND_ERROR, EXECUTION_ERROR, POWER_ON = 32, 16, 128
 RATES: Mapping[str, Rate] = {"FAST": "FAST", "MED": "MED", "SLOW": "SLOW"}
 
 
 class Trouble(StrEnum):
-    """What can be wrong with a channel."""
+    """What can be wrong with a channel; those that strike do so at a random reading."""
 
     OPEN = "open"
+    SENSE_OPEN = "sense-open"
     FLAKY = "flaky"
     REVERSED = "reversed"
     OVER_RANGE = "over-range"
+    RETURN_CABLE = "return-cable"
     DRIFTING = "drifting"
+    STEP = "step"
+    SILENT = "silent"
+    GARBAGE = "garbage"
+    DISCONNECT = "disconnect"
+    RESET = "reset"
+
+
+class SwitchTrouble(StrEnum):
+    """What can go wrong at the relay mainframe, once, at a random command."""
+
     SILENT = "silent"
     GARBAGE = "garbage"
     DISCONNECT = "disconnect"
@@ -194,6 +209,21 @@ class SwitchBox(Box):
         self.on(":SYSTem:MODule:COUNt?", self._count)
         self.on("*RST", self._open)
 
+    async def answer(self, message: str) -> str | None:
+        """Carry out one message, unless trouble strikes before or after."""
+        rack = self.rack
+        rack.switch_messages += 1
+        trouble = rack.switch_trouble if rack.switch_messages == rack.switch_strike else None
+        if trouble is SwitchTrouble.RESET:
+            rack.connect(None)
+            self.events |= POWER_ON
+        reply = await super().answer(message)
+        if trouble is SwitchTrouble.SILENT:
+            await asyncio.Event().wait()
+        if trouble is SwitchTrouble.DISCONNECT:
+            raise HangUp
+        return rack.garbage() if trouble is SwitchTrouble.GARBAGE and reply is not None else reply
+
     async def _close(self, arguments: Sequence[str]) -> None:
         channel = int(arguments[0])
         if channel not in self.rack.mainframe.relays():
@@ -325,7 +355,7 @@ class MeterBox(Box):
         """Read the connected cell, as its contacts allow."""
         rack = self.rack
         cell = rack.cells.get(rack.closed) if rack.closed is not None else None
-        if cell is None or cell.trouble is Trouble.OPEN:
+        if cell is None or cell.trouble in {Trouble.OPEN, Trouble.SENSE_OPEN}:
             return self._shown(OPEN_FIGURE, OPEN_FIGURE, OPEN_FIGURE)
         rack.readings += 1
         struck = rack.readings >= rack.strike
@@ -335,16 +365,18 @@ class MeterBox(Box):
             case Trouble.FLAKY if struck:
                 rack.strike = rack.readings + int(rack.random.integers(1, 4))
                 return self._shown(OPEN_FIGURE, OPEN_FIGURE, OPEN_FIGURE)
-            case Trouble.OVER_RANGE:
+            case Trouble.OVER_RANGE | Trouble.RETURN_CABLE:
                 return self._shown(OVER_FIGURE, OVER_FIGURE, voltage)
             case Trouble.REVERSED:
                 voltage = -voltage
             case Trouble.DRIFTING:
                 impedance += 0.02 * rack.readings * abs(impedance)
+            case Trouble.STEP if struck and rack.readings > 1:
+                impedance += STEP_SHARE * abs(cell.spectrum.impedance(CHECK_HZ))
             case Trouble.SILENT if struck:
                 await asyncio.Event().wait()
             case Trouble.GARBAGE if struck:
-                return "".join(map(chr, rack.random.integers(32, 127, 20))).replace(",", ".")
+                return rack.garbage()
             case Trouble.DISCONNECT if struck:
                 raise HangUp
             case Trouble.RESET if struck:
@@ -387,6 +419,10 @@ class Rack:
     moves: int = 0
     readings: int = 0
     strike: int = 0
+    strike_within: int = 6
+    switch_trouble: SwitchTrouble | None = None
+    switch_strike: int = 0
+    switch_messages: int = 0
     relay_counts: dict[int, int] = field(default_factory=dict)
     meter_resource: str = ""
     switch_resource: str = ""
@@ -401,9 +437,17 @@ class Rack:
         """Close the relay of `channel` and open the one that was closed; None opens it only."""
         self.closed = channel
         self.moves += 1
-        self.readings, self.strike = 0, int(self.random.integers(1, 7))
+        self.readings, self.strike = 0, int(self.random.integers(1, self.strike_within + 1))
         if channel is not None:
             self.relay_counts[channel] = self.relay_counts.get(channel, 0) + 1
+
+    def garbage(self) -> str:
+        """Return twenty characters that are no figures."""
+        return "".join(map(chr, self.random.integers(32, 127, 20))).replace(",", ".")
+
+    def trip_switch(self, trouble: SwitchTrouble, after: int) -> None:
+        """Let `trouble` strike the mainframe once, at its `after`-th message from now."""
+        self.switch_trouble, self.switch_strike = trouble, self.switch_messages + after
 
     def resources(self) -> dict[str, str]:
         """Return the two VISA resource names."""
@@ -418,6 +462,7 @@ async def serve(
     time_scale: float = 1.0,
     seed: int = 0,
     noise: float = 2e-4,
+    strike_within: int = 6,
     host: str = "127.0.0.1",
     meter_port: int = 0,
     switch_port: int = 0,
@@ -426,7 +471,8 @@ async def serve(
 ) -> AsyncIterator[Rack]:
     """Put both instruments on the network for as long as the context lasts; port 0 takes a free one.
 
-    `noise` is the standard deviation of a reading relative to |Z|, `time_scale` the factor on all times.
+    `noise` is the standard deviation of a reading relative to |Z|, `time_scale` the factor on all times; a
+    trouble that strikes does so within the first `strike_within` readings of a channel.
     """
     rack = Rack(
         cells,
@@ -434,6 +480,7 @@ async def serve(
         timing=Timing(scale=time_scale),
         seed=seed,
         noise=noise,
+        strike_within=strike_within,
         meter=meter or Meter(),
         mainframe=mainframe or Mainframe(),
     )

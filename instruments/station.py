@@ -141,6 +141,15 @@ class Station:
         """Stop at once, from any thread: the running channel is not recorded and its relay opens."""
         self._stop.set()
 
+    @property
+    def stopped(self) -> bool:
+        """Say whether it was stopped; a stopped station stays stopped."""
+        return self._stop.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, but no longer than until somebody stops the station."""
+        self._stop.wait(seconds)
+
     def diagnose(
         self,
         channel_to_cell: Mapping[int, str],

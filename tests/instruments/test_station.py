@@ -151,6 +151,9 @@ async def test_a_silent_meter_costs_only_its_channel() -> None:
     ("trouble", "reason"),
     [
         (Trouble.OPEN, Reason.OPEN),
+        (Trouble.SENSE_OPEN, Reason.OPEN),
+        (Trouble.RETURN_CABLE, Reason.OVER_RANGE),
+        (Trouble.STEP, Reason.DRIFT),
         (Trouble.FLAKY, Reason.OPEN),
         (Trouble.REVERSED, Reason.REVERSED),
         (Trouble.OVER_RANGE, Reason.OVER_RANGE),

@@ -1,0 +1,146 @@
+"""What a diagnosis costs beside the instruments' own time, whether racks slow each other, and a long shift.
+
+A simulated rack of 33 cells in a process of its own takes its nominal times, scaled by `--scale`; all time
+beyond these is ours (and the simulator's). Scaled down, our share is larger than it would be in a shop: there
+it is about `--scale` times as much. Then two racks at once, and a shift of 1,000 cells with every kind of
+trouble on instruments that answer at once. `python bench/diagnosis.py [--json] [--scale 0.05] [--cells 1000]`
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+if not __package__:  # run as a script: its folder would stand before the room of the same name
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from instruments.bt4560 import Meter
+from instruments.measurement import Measurement, Settings
+from instruments.rack import Timing, Trouble, populate, serve
+from instruments.shift import Journal, Order, run
+from instruments.station import Station
+from instruments.sw1001 import Mainframe
+
+ROOT = Path(__file__).resolve().parents[1]
+FULL = len(Mainframe().relays())
+ORDER = Order("bench", 25.0, 50.0)
+FAULTY = 0.12
+
+
+@contextmanager
+def rack(scale: float, seed: int) -> Iterator[dict[str, str]]:
+    """Run a simulated rack in a process of its own."""
+    command = [sys.executable, "-m", "instruments.rack", "--time-scale", str(scale), "--seed", str(seed)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
+        try:
+            assert program.stdout is not None
+            yield json.loads(program.stdout.readline())
+        finally:
+            program.terminate()
+
+
+def own_s(cells: int, settings: Settings) -> float:
+    """Return what the instruments themselves take for `cells` good cells, in nominal seconds."""
+    meter, relay_s = Meter(), Timing().relay_s
+    readings = (settings.check_hz, *settings.frequencies_hz, settings.check_hz)
+    sweep_s = sum(meter.reading_s(f, settings.rate) for f in readings)
+    return cells * (sweep_s + 2 * relay_s) + 2 * relay_s
+
+
+def timed(count: int, scale: float, folder: Path) -> float:
+    """Measure `count` full racks side by side; return the wall time in seconds."""
+    with ExitStack() as stack:
+        places = [stack.enter_context(rack(scale, seed)) for seed in range(count)]
+        loads = {
+            Station(place["meter"], place["switch"], rack=f"rack {n}"): {
+                channel: f"{n}-{channel}" for channel in Mainframe().relays()
+            }
+            for n, place in enumerate(places)
+        }
+        journal = stack.enter_context(Journal(folder / f"{count} racks"))
+        start = time.perf_counter()
+        summary = run(loads, ORDER, journal)
+        wall = time.perf_counter() - start
+        measured = sum(isinstance(outcome, Measurement) for outcome in summary.outcomes.values())
+        if measured != count * FULL or summary.broken:
+            raise SystemExit(f"only {measured} of {count * FULL} cells were measured: {summary.broken}")
+    return wall
+
+
+async def long_shift(cells: int, folder: Path) -> dict[str, float]:
+    """Measure `cells` cells load by load, about an eighth of them in trouble; nobody is asked anything."""
+    chance = random.Random(4)
+    codes = [f"CELL-{n:04d}" for n in range(cells)]
+    outcomes: Counter[str] = Counter()
+    wrong_reason = closed = 0
+    start = time.perf_counter()
+    with Journal(folder / "shift") as journal:
+        for first in range(0, cells, FULL):
+            load = codes[first : first + FULL]
+            relays = Mainframe().relays()[: len(load)]
+            troubles = {c: chance.choice(list(Trouble)) for c in relays if chance.random() < FAULTY}
+            async with serve(populate(load, troubles=troubles), time_scale=0, seed=first) as here:
+                station = Station(here.meter_resource, here.switch_resource, settings=Settings(margin_s=1.0))
+                await asyncio.to_thread(
+                    run, {station: dict(zip(relays, load, strict=True))}, ORDER, journal, pause_s=0.05
+                )
+                closed += here.closed is not None
+            for channel, code in zip(relays, load, strict=True):
+                measured = isinstance(journal.outcomes.get(code), Measurement)
+                outcomes["measured" if measured else "skipped"] += code in journal.outcomes
+                wrong_reason += (not measured) and channel not in troubles
+        lost = cells - len(journal.outcomes)
+    return {
+        "shift_cells": cells,
+        "shift_measured": outcomes["measured"],
+        "shift_skipped": outcomes["skipped"],
+        "shift_good_cells_skipped": wrong_reason,
+        "shift_lost": lost,
+        "shift_left_closed": closed,
+        "shift_wall_s": time.perf_counter() - start,
+    }
+
+
+def measure(scale: float, cells: int) -> dict[str, float]:
+    """Measure every figure."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        one, two = timed(1, scale, folder), timed(2, scale, folder)
+        own = own_s(FULL, Settings()) * scale
+        figures = {
+            "scale": scale,
+            "own_s": own,
+            "one_rack_s": one,
+            "two_racks_s": two,
+            "overhead_share": (one - own) / one,
+            "overhead_share_at_nominal_time": (one - own) / (one - own + own / scale),
+            "two_rack_ratio": two / one,
+        }
+        return figures | asyncio.run(long_shift(cells, folder))
+
+
+def main() -> None:
+    """Print a table, or JSON."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    arguments.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments.add_argument("--scale", type=float, default=0.05, help="factor on all times of the instruments")
+    arguments.add_argument("--cells", type=int, default=1000, help="cells of the long shift")
+    chosen = arguments.parse_args()
+    figures = measure(chosen.scale, chosen.cells)
+    if chosen.json:
+        print(json.dumps({name: round(value, 5) for name, value in figures.items()}))
+        return
+    for name, value in figures.items():
+        print(f"{name.replace('_', ' '):34} {value:12.4f}")
+
+
+if __name__ == "__main__":
+    main()
