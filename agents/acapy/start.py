@@ -214,10 +214,14 @@ def _leave_out() -> None:
     documents from within the event loop. We make and check no such proofs.
 
     `prompt_toolkit`: asks on the terminal whether a ledger's terms are accepted. We have no ledger; importing
-    it would take a tenth of the whole start and 9 MB.
+    it would take a tenth of the whole start and 9 MB. `markdown` shows those terms.
+
+    The backends of the wallet type `kanon`, which bring PostgreSQL's driver: registering them is optional to
+    ACA-Py, and a module that is None cannot be imported.
     """
     left_out: dict[str, dict[str, object]] = {
         "nest_asyncio": {"apply": lambda *_: None},
+        "markdown": {"Markdown": None},
         "prompt_toolkit": {"prompt": None, "print_formatted_text": None},
         "prompt_toolkit.formatted_text": {"HTML": str},
     }
@@ -225,6 +229,10 @@ def _leave_out() -> None:
         if name not in sys.modules:
             sys.modules[name] = module = types.ModuleType(name)
             vars(module).update(members)
+    sys.modules.setdefault(
+        "acapy_agent.database_manager.databases.backends.backend_registration",
+        None,  # type: ignore[arg-type]
+    )
 
 
 async def _open_acapy(config: Config, stack: AsyncExitStack) -> "Conductor":
