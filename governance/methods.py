@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from analysis.code import code_digest
-from analysis.lifetime import gp
+from analysis.lifetime import fleet, gp, regression, weibull
+from analysis.lifetime.document import fleet_code
 from analysis.lifetime.history import History
 from analysis.lifetime.statement import gp_code
 from analysis.result import NotAssessable
@@ -25,8 +26,25 @@ class Method:
     relative_tolerance: float = 0.0
 
 
+def _lifetime(name: str) -> str:
+    return code_digest(*(f"analysis.lifetime:{file}.py" for file in ("history", "predictive", name)))
+
+
 METHODS: tuple[Method, ...] = (
     Method(gp.METHOD, gp.VERSION, "prediction", gp_code(), gp.forecast, gp.RELATIVE_TOLERANCE),
+    Method(fleet.METHOD, fleet.VERSION, "prediction", fleet_code()),
+    Method(weibull.METHOD, weibull.VERSION, "prediction", _lifetime("weibull")),
+    *(
+        Method(name, regression.VERSION, "prediction", _lifetime("regression"))
+        for name in (
+            "gp-default",
+            "gp-ml-rbf",
+            "gp-ml-matern32",
+            "gp-ml-rbf-line",
+            "gp-ml-matern32-line",
+            "gp-bayes",
+        )
+    ),
     Method(
         polarisation.METHOD,
         polarisation.VERSION,
