@@ -4,7 +4,7 @@ import json
 import logging
 from asyncio import gather
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -63,6 +63,12 @@ LOG = logging.getLogger(__name__)
 
 # How many messages may wait in one exchange for one that is missing.
 MOST_EARLY = 1000
+
+# How many statements come with a message that is not yet, or not only, for members.
+MOST_BY_STRANGERS = 4
+
+# How long a credential's id and what it is about may be: both are looked up by.
+LONGEST_NAME = 400
 
 
 @dataclass(frozen=True)
@@ -197,6 +203,10 @@ class Agent:
         if not report.verified:
             words = "; ".join(check.words for check in report.checks if not check.passed)
             raise Invalid("an attached credential does not verify: {words}", words=words)
+        if not 0 < len(str(document.get("id", ""))) <= LONGEST_NAME:
+            raise Invalid(
+                "an attached credential has no id, or one of more than {limit} characters", limit=LONGEST_NAME
+            )
         types = [name for name in document.get("type", ()) if name in CLAIMS]
         if len(types) != 1:
             raise Invalid("an attached credential is of no type we know")
@@ -208,7 +218,7 @@ class Agent:
             raise Invalid(
                 "an attached {type} does not say what it must: {words}", type=types[0], words=words
             ) from error
-        if not its_own(claim, issuer):
+        if not its_own(claim, issuer) or len(_about(document)) > LONGEST_NAME:
             raise Invalid("an attached {type} states what its issuer cannot", type=types[0])
         roles = roles_of(books, issuer, books.authority() or trusted)
         if types[0] != "Introduction" and not any(self.framework.may_issue(r, types[0]) for r in roles):
@@ -349,7 +359,7 @@ class _Change:
                     raise Invalid(
                         "the file “{name}” {problem}", name=enclosure.name, problem=enclosure.problem
                     )
-            credentials = self.check_credentials(peer, parcel, protocol)
+            credentials = self.check_credentials(peer, parcel, protocol, message)
         except Misstep as misstep:
             if exchange is not None and self.unheard(exchange, parcel):
                 return None
@@ -477,13 +487,27 @@ class _Change:
             self.save(after, after.said[-1])
         return Verdict(parcel.id, fault.code, fault.template, values)
 
-    def check_credentials(self, peer: Peer, parcel: Parcel, protocol: Protocol) -> tuple[Held, ...]:
-        """Return the attached credentials, each verified and issued by a company that may."""
+    def check_credentials(
+        self, peer: Peer, parcel: Parcel, protocol: Protocol, message: Message
+    ) -> tuple[Held, ...]:
+        """Return the attached credentials, each verified, issued by a company that may, and in its place."""
+        if parcel.credentials and not message.carries:
+            raise Invalid("a sealed statement does not go with a {kind}", kind=message.kind)
+        # Each costs us a signature or more to check, so those whom anybody can be bring few.
+        open_to_all = protocol.name in (INTRODUCTION.name, MEMBERSHIP.name)
+        if open_to_all and len(parcel.credentials) > MOST_BY_STRANGERS:
+            raise Invalid("more statements are attached than the {limit} we take", limit=MOST_BY_STRANGERS)
         trusted = peer.did if protocol.name == MEMBERSHIP.name else ""
         held = []
         for document in parcel.credentials:
             type_, issuer = self.agent.check(document, self.desk, trusted)
-            held.append(_held(document, type_, issuer, self.desk.now, peer.id))
+            if type_ not in message.carries:
+                raise Invalid("an attached {type} does not go with a {kind}", type=type_, kind=message.kind)
+            one = _held(document, type_, issuer, self.desk.now, peer.id)
+            if (known := self.desk.credential(one.id)) is not None and known.issuer != issuer:
+                # Ids are chosen by issuers: who takes another's gets neither its place nor in its way.
+                one = replace(one, id=f"{one.id}#{one.digest}")
+            held.append(one)
         return tuple(held)
 
     def note_evidence(self, peer: Peer, parcel: Parcel) -> Sequence[Evidence]:
@@ -669,7 +693,7 @@ class _Change:
                     mass,
                 )
             )
-        elif held.type == "HandlingRecord" and held.source:
+        elif held.type == "HandlingRecord" and held.source and held.issuer != self.desk.company.did:
             for event in HandlingRecord.model_validate(held.claim).events:
                 self.desk.keep_event(event, source=held.id)
 
@@ -768,7 +792,9 @@ def roles_of(books: Books, did: str, authority: str) -> tuple[str, ...]:
 
 def find_peer(books: Books, to: str) -> Peer:
     """Return the one peer meant by an id, a DID or a company's name."""
-    found = [peer for peer in books.peers() if to and to in (peer.id, peer.did, peer.name)]
+    peers = books.peers() if to else []
+    # What a company calls itself proves nothing: no name stands in the way of an id or a DID.
+    found = [peer for peer in peers if to in (peer.id, peer.did)] or [p for p in peers if p.name == to]
     if len(found) > 1:
         raise Invalid("“{name}” is the name of several companies; give its DID", name=to[:80])
     if not found:
@@ -823,9 +849,12 @@ def issuer_of(document: Mapping[str, Any]) -> str:
 
 
 def _held(document: Mapping[str, Any], type_: str, issuer: str, at: datetime, source: str) -> Held:
+    return Held(str(document["id"]), type_, _about(document), issuer, at, digest(document), document, source)
+
+
+def _about(document: Mapping[str, Any]) -> str:
     subject = document["credentialSubject"]
-    what = str(subject.get("item") or subject.get("did") or subject.get("subject") or subject.get("id", ""))
-    return Held(str(document["id"]), type_, what, issuer, at, digest(document), document, source)
+    return str(subject.get("item") or subject.get("did") or subject.get("subject") or subject.get("id", ""))
 
 
 def _told(id: str, problem: str) -> Verdict:

@@ -7,7 +7,7 @@ from typing import Any
 
 from agents.role import Books, Held, Item, member
 from quality.lifecycle import Life
-from schemas.errors import Fault, Unknown
+from schemas.errors import Fault, Invalid, Unknown
 from schemas.events import Event
 from schemas.items import read_code
 
@@ -185,10 +185,20 @@ def _predicted(books: Books, code: str) -> list[Held]:
     return [*predictions, *(held for held in audits if held.claim.get("prediction_digest") in digests)]
 
 
+def _sole_registrar(books: Books, held: Held) -> None:
+    """Raise `Invalid` where others, too, say they registered the item: nobody can tell who did."""
+    if held.type == "ItemIdentity":
+        issuers = dict.fromkeys(one.issuer for one in books.credentials(held.about, held.type))
+        if len(issuers) > 1:
+            names = ", ".join(name_of(books, did) for did in issuers)
+            raise Invalid("{code} was registered by several companies: {names}", code=held.about, names=names)
+
+
 def _statement(books: Books, held: Held, check: Checked) -> Statement:
     why_not = ""
     try:
         check(held.document, books)
+        _sole_registrar(books, held)
     except Fault as fault:
         why_not = str(fault)
     return Statement(

@@ -26,10 +26,11 @@ START = "new"
 
 
 class Message(BaseModel):
-    """A typed message body; each subclass names itself with `kind`."""
+    """A typed message body; each subclass names itself with `kind`, and in `carries` the claims it may bring."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False, str_max_length=4000)
     kind: ClassVar[str]
+    carries: ClassVar[frozenset[str]] = frozenset()
 
 
 class Because(Message):

@@ -8,7 +8,7 @@ from pydantic import Field
 from agents.role import Action, Case, Duty, Effect, Issue, Keep, Qualify, Role, Send, Start
 from agents.roles.deliveries import SUPPLIER
 from agents.roles.dismantler import CANCEL, called_off, receipt_of, transport
-from agents.roles.life import Form, happened, known, latest, lineage
+from agents.roles.life import Form, happened, known, latest, lineage, only_about
 from instruments.measurement import Measurement
 from protocols.collection import (
     COLLECTION,
@@ -75,7 +75,8 @@ def record_hand_over(form: HandOver, case: Case) -> list[Effect]:
 
 def take_over(message: SignReceipt, case: Case) -> list[Effect]:
     """Check that the receipt attached confirms ours, and note the transport."""
-    over = case.here.last(HandOver)
+    over, request = case.here.last(HandOver), case.here.last(Request)
+    only_about(case, (request.vehicle, request.pack))
     ours = [h for h in case.books.credentials(over.pack, "HandOverReceipt") if not h.source][-1:]
     said = receipt_of(over, case.them.did, case.books.company.did)
     confirmed = [

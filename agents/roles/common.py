@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from agents.role import Action, Adopt, Case, Duty, Effect, Identify, Issue, Record, Role, Send, Trust
-from agents.roles.life import Form, Nothing, happened, known, say
+from agents.roles.life import Form, Nothing, happened, known, only_about, say
 from protocols.disclosure import (
     DISCLOSURE,
     Ask,
@@ -166,6 +166,12 @@ def refuse_disclosure(form: RefuseDisclosure, case: Case) -> list[Effect]:
     return [Send(form)]
 
 
+def check_disclosure(message: Disclose | DiscloseInPart, case: Case) -> list[Effect]:
+    """Refuse an answer that speaks of anything but the item that was asked for."""
+    only_about(case, (case.here.last(Ask).item,))
+    return []
+
+
 # Our own records
 
 
@@ -273,5 +279,7 @@ COMMON = Role(
         Duty(INTRODUCTION, Welcome, be_met),
         Duty(MEMBERSHIP, Accredit, be_accredited),
         Duty(MEMBERSHIP, Register, adopt_register),
+        Duty(DISCLOSURE, Disclose, check_disclosure),
+        Duty(DISCLOSURE, DiscloseInPart, check_disclosure),
     ),
 )

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from agents.role import Action, Books, Case, Duty, Effect, Issue, Role, Send
-from agents.roles.life import Form, Nothing, handling_record, happened, known, latest, lineage
+from agents.roles.life import Form, Nothing, handling_record, happened, known, latest, lineage, only_about
 from protocols.delivery import (
     DELIVERY,
     Accept,
@@ -181,6 +181,7 @@ def check_shipment(message: Ship, case: Case) -> list[Effect]:
             raise Invalid("the {type} of {code} is missing", type=type_, code=code)
         return stated[code, type_]
 
+    only_about(case, _at_hand(case, (offer.lot, *(one.item for one in offer.lines))))
     lot = ItemIdentity.model_validate(statement(offer.lot, "ItemIdentity"))
     if set(lot.made_of) != {item.item for item in offer.lines}:
         raise Invalid("the lot {code} is not made of the items offered", code=offer.lot)
@@ -191,6 +192,19 @@ def check_shipment(message: Ship, case: Case) -> list[Effect]:
             if item.soh_pct is None or soh_pct is None or Decimal(soh_pct) != item.soh_pct:
                 raise Invalid("the diagnosis of {code} is not the one offered", code=item.item)
     return []
+
+
+def _at_hand(case: Case, codes: Sequence[str]) -> set[str]:
+    """Return these items and, by the identities attached, what they came out of."""
+    above: dict[str, set[str]] = {}
+    for held in case.credentials:
+        if held.type == "ItemIdentity" and (parent := held.claim.get("part_of")):
+            above.setdefault(held.about, set()).add(parent)
+    found, fresh = set(codes), set(codes)
+    while fresh:
+        fresh = set().union(*(above.get(code, ()) for code in fresh)) - found
+        found |= fresh
+    return found
 
 
 def accept_lot(form: Nothing, case: Case) -> list[Effect]:

@@ -5,7 +5,7 @@ import hashlib
 from pydantic import Field
 
 from agents.role import Action, Case, Duty, Effect, Issue, Record, Role, Send
-from agents.roles.life import Nothing, happened, latest, say
+from agents.roles.life import Nothing, happened, only_about, say
 from protocols.collection import (
     COLLECTION,
     Accept,
@@ -131,6 +131,7 @@ def check_hand_over(message: HandOver, case: Case) -> list[Effect]:
     """Refuse a hand-over of another pack, or without a receipt that the collector signed for it."""
     if message.pack != case.here.last(Request).pack:
         raise Invalid("{code} is not the pack of this collection", code=message.pack)
+    only_about(case, (message.pack,))
     said = receipt_of(message, case.books.company.did, case.them.did)
     for held in case.credentials:
         if held.type == "HandOverReceipt" and held.issuer == case.them.did:
@@ -143,8 +144,9 @@ def check_hand_over(message: HandOver, case: Case) -> list[Effect]:
 def sign_receipt(form: Nothing, case: Case) -> list[Effect]:
     """Confirm the hand-over with a receipt of our own, and pass on what we know of the pack."""
     books, over = case.books, case.here.last(HandOver)
-    theirs = latest(books, over.pack, "HandOverReceipt")
-    if theirs is None or theirs.issuer != case.them.did:
+    receipts = books.credentials(over.pack, "HandOverReceipt")
+    theirs = next((held for held in reversed(receipts) if held.issuer == case.them.did), None)
+    if theirs is None:
         raise Invalid("the collector's receipt is not here")
     receipt = HandOverReceipt.model_validate(theirs.claim)
     ours = Issue(receipt.model_copy(update={"confirms_digest": theirs.digest}), over.pack)

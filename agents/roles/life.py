@@ -1,6 +1,6 @@
 """Words for what happens to items, and the pieces of their story that roles share."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -79,8 +79,20 @@ def known(books: Books, codes: Iterable[Code], kind: str | None = None) -> None:
 
 
 def latest(books: Books, about: str, type: str) -> Held | None:
-    """Return the newest credential of a type about an item."""
-    return next(reversed(books.credentials(about, type)), None)
+    """Return our newest credential of a type about an item, and only without one the newest of others."""
+    held = books.credentials(about, type)
+    return next(reversed([one for one in held if not one.source] or held), None)
+
+
+def only_about(case: Case, codes: Container[str]) -> None:
+    """Raise `Invalid` for the first attached statement about an item that is not at hand."""
+    for held in case.credentials:
+        if held.about not in codes:
+            raise Invalid(
+                "an attached {type} is about {code}, which is not at hand",
+                type=held.type,
+                code=held.about[:40],
+            )
 
 
 def lineage(books: Books, code: str) -> list[Life]:

@@ -693,9 +693,11 @@ class SqlDesk:
     def keep_event(self, event: Event, source: str = "") -> None:
         """Append an event, once; `source` is the credential it came in."""
         values = {"item": event.item, "at": event.when, "body": event.model_dump_json(), "source": source}
-        if self._keep(event_table, "id", id=str(event.id), **values):
+        # Each company chooses its own ids, so that none can take those of another's events.
+        id = f"{event.id} {event.who}" if source else str(event.id)
+        if self._keep(event_table, "id", id=id, **values):
             return
-        known = self._value(select(event_table.c.body).where(event_table.c.id == str(event.id)))
+        known = self._value(select(event_table.c.body).where(event_table.c.id == id))
         if Event.model_validate_json(known) != event:
             raise Invalid("another event has the id {id}: events are never changed", id=str(event.id))
 
@@ -918,13 +920,20 @@ def _read(protocol: Protocol, kind: str, body: str, *, refused: bool) -> Message
 
 def _completed(known: Item, told: Item) -> Item:
     """Return what is known of an item, with what is told of it now."""
-    first, then = (told, known) if told.registrar == known.registrar else (known, told)
+    if told.registrar != known.registrar:
+        # What an item is like, others may add; where it belongs, only its registrar says.
+        return replace(
+            known,
+            model=known.model or told.model,
+            chemistry=known.chemistry or told.chemistry,
+            mass_kg=known.mass_kg or told.mass_kg,
+        )
     return replace(
         known,
-        part_of=first.part_of or then.part_of,
-        made_of=first.made_of or then.made_of,
-        position=first.position or then.position,
-        model=first.model or then.model,
-        chemistry=first.chemistry or then.chemistry,
-        mass_kg=first.mass_kg or then.mass_kg,
+        part_of=told.part_of or known.part_of,
+        made_of=told.made_of or known.made_of,
+        position=told.position or known.position,
+        model=told.model or known.model,
+        chemistry=told.chemistry or known.chemistry,
+        mass_kg=told.mass_kg or known.mass_kg,
     )

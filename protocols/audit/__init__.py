@@ -19,6 +19,7 @@ class RequestAudit(Message):
     """Please recompute the attached prediction from these inputs."""
 
     kind: ClassVar[str] = "request-audit"
+    carries: ClassVar[frozenset[str]] = frozenset({"Prediction"})
     inputs: dict[str, object] = Field(title="Inputs, sealed to the authority")
 
 
@@ -26,6 +27,7 @@ class Certify(Message):
     """It holds; the audit certificate is attached."""
 
     kind: ClassVar[str] = "certify"
+    carries: ClassVar[frozenset[str]] = frozenset({"AuditCertificate"})
 
 
 class Find(Message):

@@ -97,6 +97,7 @@ class HandOver(Message):
     """We have taken the pack over; the attached receipt is signed by us."""
 
     kind: ClassVar[str] = "hand-over"
+    carries: ClassVar[frozenset[str]] = frozenset({"HandOverReceipt"})
     pack: Code = Field(title="Pack code")
     truck: str = Field(min_length=1, max_length=40, title="Truck")
     odometer_out_km: Decimal = Field(ge=0, le=5_000_000, title="Odometer at departure (km)")
@@ -116,6 +117,7 @@ class SignReceipt(Message):
     """We confirm the hand-over; the attached receipt is signed by us."""
 
     kind: ClassVar[str] = "sign-receipt"
+    carries: ClassVar[frozenset[str]] = frozenset({"HandOverReceipt", "ItemIdentity", "VehicleHistory"})
 
 
 class Dispute(Because):

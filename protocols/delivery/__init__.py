@@ -68,6 +68,9 @@ class Ship(Message):
     """The lot is on its way, its credentials attached."""
 
     kind: ClassVar[str] = "ship"
+    carries: ClassVar[frozenset[str]] = frozenset(
+        {"ItemIdentity", "VehicleHistory", "HandlingRecord", "DiagnosisResult"}
+    )
     carrier: str = Field(min_length=1, max_length=80, title="Carrier")
     waybill: str = Field(default="", max_length=80, title="Waybill")
 

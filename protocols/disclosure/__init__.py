@@ -10,6 +10,11 @@ from schemas.items import Code
 Purpose = Literal["purchase", "safety", "recycling", "warranty", "audit", "traceability"]
 
 
+OF_ITEMS = frozenset(
+    {"ItemIdentity", "VehicleHistory", "HandlingRecord", "DiagnosisResult", "HandOverReceipt"}
+)
+
+
 class Withheld(BaseModel):
     """One kind of statement not given, and why."""
 
@@ -32,12 +37,14 @@ class Disclose(Message):
     """All we were asked for is attached."""
 
     kind: ClassVar[str] = "disclose"
+    carries: ClassVar[frozenset[str]] = OF_ITEMS
 
 
 class DiscloseInPart(Message):
     """What we may give is attached; this is held back."""
 
     kind: ClassVar[str] = "disclose-in-part"
+    carries: ClassVar[frozenset[str]] = OF_ITEMS
     withheld: tuple[Withheld, ...] = Field(min_length=1, max_length=40, title="Held back")
 
 

@@ -11,6 +11,7 @@ class Hello(Message):
     """We are this company; the attached statement ties our DID to this connection."""
 
     kind: ClassVar[str] = "hello"
+    carries: ClassVar[frozenset[str]] = frozenset({"Introduction"})
     name: str = Field(min_length=1, max_length=120, title="Company name")
     did: str = Field(max_length=400, title="Company DID")
 

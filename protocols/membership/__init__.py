@@ -28,6 +28,7 @@ class Accredit(Message):
     """You are admitted; the attached accreditation names the roles granted."""
 
     kind: ClassVar[str] = "accredit"
+    carries: ClassVar[frozenset[str]] = frozenset({"Accreditation"})
     roles: tuple[CompanyRole, ...] = Field(min_length=1, max_length=4, title="Roles granted")
 
 
@@ -65,6 +66,7 @@ class Register(Message):
     """The attached credential is the register of members from now on."""
 
     kind: ClassVar[str] = "register"
+    carries: ClassVar[frozenset[str]] = frozenset({"MembershipRegister"})
     version: int = Field(ge=1, title="Version of the register")
 
 

@@ -89,6 +89,14 @@ async def scheduled(t: Town) -> str:
     return thread
 
 
+async def tell(t: Town, item: str, document: Mapping[str, Any]) -> str:
+    """Have the dismantler answer the collector's question about an item; return why that was refused."""
+    asked = await t.do(COLLECTOR, "ask-disclosure", DISMANTLER, item=item, purpose="safety")
+    message = parcel(DISCLOSURE, "disclose", thread=asked.thread, seen=1, credentials=[document])
+    (verdict,) = await give(t, DISMANTLER, COLLECTOR, message)
+    return "" if verdict.taken else words_of(verdict)
+
+
 async def peer_of(t: Town, who: str, other: str) -> str:
     """Return the id under which a company knows another."""
     peers = await t.read(who, lambda desk: desk.peers())
@@ -238,14 +246,7 @@ async def test_an_item_nobody_has_heard_of_is_not_worked_on(
 async def test_an_item_of_another_kind_is_not_worked_on(t: Town) -> None:
     pack = await pack_of(t, await scheduled(t))
     identity = ItemIdentity(item=pack, kind="pack")
-    await give(
-        t,
-        DISMANTLER,
-        COLLECTOR,
-        parcel(
-            DISCLOSURE, "ask", {"item": pack, "purpose": "safety"}, credentials=[_by(t, DISMANTLER, identity)]
-        ),
-    )
+    assert not await tell(t, pack, _by(t, DISMANTLER, identity))
     form = {"cells": [pack], "temperature_c": 25}
     assert "is a pack, not a cell" in await undone(t, COLLECTOR, Invalid, "diagnose-cells", "", **form)
 
@@ -573,7 +574,8 @@ def _forgeries(t: Town) -> dict[str, tuple[dict[str, Any], str]]:
 )
 async def test_a_forged_credential_is_refused_and_the_message_with_it(t: Town, forgery: str) -> None:
     document, words = _forgeries(t)[forgery]
-    message = parcel(COLLECTION, "request", REQUEST, credentials=[document])
+    asked = await t.do(COLLECTOR, "ask-disclosure", DISMANTLER, item=str(REQUEST["pack"]), purpose="safety")
+    message = parcel(DISCLOSURE, "disclose", thread=asked.thread, seen=1, credentials=[document])
     said = await refused(t, DISMANTLER, COLLECTOR, message)
     assert said.startswith("malformed: ")
     assert words in said
@@ -759,10 +761,21 @@ async def test_a_duty_that_fails_leaves_nothing_behind(t: Town) -> None:
     thread = await scheduled(t)
     pack = await pack_of(t, thread)
     body = {"pack": pack, **HAND_OVER}
-    identity = _by(t, COLLECTOR, ItemIdentity(item=pack, kind="pack", model="another"))
-    message = parcel(COLLECTION, "hand-over", body, thread=thread, order=3, seen=3, credentials=[identity])
+    receipt = HandOverReceipt.model_validate(
+        {
+            "item": pack,
+            "from_did": t.keys[COLLECTOR].did,
+            "to_did": t.keys[DISMANTLER].did,
+            "truck": "4-12",
+            "distance_km": 1,
+            "load_share": 1,
+            "fuel_economy_km_per_l": 1,
+        }
+    )
+    document = _by(t, COLLECTOR, receipt)
+    message = parcel(COLLECTION, "hand-over", body, thread=thread, order=3, seen=3, credentials=[document])
     said = await refused(t, COLLECTOR, DISMANTLER, message)
-    assert said == "malformed: the collector's receipt is not attached"
+    assert said == "malformed: the receipt attached does not say what the hand-over says"
 
 
 async def test_a_hand_over_of_another_pack_is_refused(t: Town) -> None:

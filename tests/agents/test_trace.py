@@ -31,14 +31,16 @@ async def t(tmp_path: Path) -> AsyncIterator[Town]:
 
 
 async def tell(t: Town, who: str, *identities: ItemIdentity) -> None:
-    """Have a company tell the collector of items, in a question nobody asked for."""
+    """Have a company tell the collector of items."""
     key = t.keys[who]
-    documents = [sealed(key, one, item_uri(key.did, one.item)) for one in identities]
-    ask = {"item": identities[0].item, "purpose": "safety"}
     peers = await t.read(COLLECTOR, lambda desk: desk.peers())
     (peer,) = [peer.id for peer in peers if peer.name == who]
-    (verdict,) = await t.give(COLLECTOR, peer, parcel(DISCLOSURE, "ask", ask, credentials=documents))
-    assert verdict.taken
+    for one in identities:
+        asked = await t.do(COLLECTOR, "ask-disclosure", who, item=one.item, purpose="safety")
+        document = sealed(key, one, item_uri(key.did, one.item))
+        answer = parcel(DISCLOSURE, "disclose", thread=asked.thread, seen=1, credentials=[document])
+        (verdict,) = await t.give(COLLECTOR, peer, answer)
+        assert verdict.taken
 
 
 async def test_what_is_no_code_or_names_nothing_is_said_to_be_so(t: Town) -> None:

@@ -150,7 +150,7 @@ async def test_events_are_told_oldest_first_and_kept_once(store: SqlStore) -> No
     def keep(desk: Desk) -> None:
         for one in (late, early, same):
             desk.keep_event(one, source="" if one is late else "urn:uuid:theirs")
-            desk.keep_event(one, source="urn:uuid:again")
+            desk.keep_event(one, source="" if one is late else "urn:uuid:again")
 
     await store.write(keep)
     assert await store.read(lambda desk: desk.events(PACK)) == (early, same, late)
