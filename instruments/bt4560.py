@@ -35,6 +35,7 @@ class Meter:
     slow_waves: float = 8.0
     delay_waves: float = 0.8
     sentinel: float = 1e8
+    baud_rate: int = 9600
 
     def reading_s(self, frequency_hz: float, rate: Rate) -> float:
         """Return how long one reading takes: t = (waves + delay) / f, in seconds."""

@@ -10,7 +10,9 @@ import asyncio
 import json
 import math
 import re
+import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -228,11 +230,11 @@ class SwitchBox(Box):
         channel = int(arguments[0])
         if channel not in self.rack.mainframe.relays():
             raise ValueError(channel)
-        await self.rack.timing.wait(self.rack.timing.relay_s)
+        await self.rack.work(self.rack.timing.relay_s)
         self.rack.connect(channel)
 
     async def _open(self, _: Sequence[str]) -> None:
-        await self.rack.timing.wait(self.rack.timing.relay_s)
+        await self.rack.work(self.rack.timing.relay_s)
         self.rack.connect(None)
 
     async def _accept(self, arguments: Sequence[str]) -> None:
@@ -346,7 +348,7 @@ class MeterBox(Box):
         return self._last
 
     async def _reading(self, moves: int) -> str:
-        await self.rack.timing.wait(self.rack.meter.reading_s(self.frequency_hz, self.rate))
+        await self.rack.work(self.rack.meter.reading_s(self.frequency_hz, self.rate))
         if self.rack.moves != moves:
             return self._shown(OPEN_FIGURE, OPEN_FIGURE, OPEN_FIGURE)
         return await self._probe()
@@ -423,6 +425,7 @@ class Rack:
     switch_trouble: SwitchTrouble | None = None
     switch_strike: int = 0
     switch_messages: int = 0
+    busy_s: float = 0.0
     relay_counts: dict[int, int] = field(default_factory=dict)
     meter_resource: str = ""
     switch_resource: str = ""
@@ -440,6 +443,12 @@ class Rack:
         self.readings, self.strike = 0, int(self.random.integers(1, self.strike_within + 1))
         if channel is not None:
             self.relay_counts[channel] = self.relay_counts.get(channel, 0) + 1
+
+    async def work(self, nominal_s: float) -> None:
+        """Let an instrument take its time, and keep account of how long it really took."""
+        start = time.perf_counter()
+        await self.timing.wait(nominal_s)
+        self.busy_s += time.perf_counter() - start
 
     def garbage(self) -> str:
         """Return twenty characters that are no figures."""
@@ -556,7 +565,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m instruments.rack",
         description="Simulate a BT4560 and an SW1001 in front of one rack of cells. Prints one line of JSON "
         'with the two VISA resource names, {"meter": "TCPIP::...::SOCKET", "switch": "TCPIP::...::SOCKET"}, '
-        "and serves until interrupted.",
+        "and serves until interrupted; ended by SIGTERM it adds how long the instruments were at work.",
     )
     parser.add_argument("--cells", type=int, default=33, help="how many cells (default: 33)")
     parser.add_argument("--data", type=Path, help="CSV of measured spectra to replay, may be gzipped")
@@ -591,7 +600,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         ) as rack:
             sys.stdout.write(json.dumps(rack.resources()) + "\n")
             sys.stdout.flush()
-            await asyncio.Event().wait()
+            ended = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+            await ended.wait()
+            sys.stdout.write(json.dumps({"busy_s": rack.busy_s}) + "\n")
 
     try:
         asyncio.run(run())

@@ -128,12 +128,19 @@ class Station:
         self._stop = stop or threading.Event()
         self._clock = clock
         self._transcript = Transcript()
-        self._meter_link = VisaLink(
-            meter_resource, name="meter", transcript=self._transcript, stop=self._stop, backend=backend
-        )
-        self._switch_link = VisaLink(
-            switch_resource, name="switch", transcript=self._transcript, stop=self._stop, backend=backend
-        )
+
+        def link(resource: str, name: str, baud_rate: int) -> VisaLink:
+            return VisaLink(
+                resource,
+                name=name,
+                transcript=self._transcript,
+                stop=self._stop,
+                backend=backend,
+                baud_rate=baud_rate if resource.upper().startswith("ASRL") else None,
+            )
+
+        self._meter_link = link(meter_resource, "meter", (meter or Meter()).baud_rate)
+        self._switch_link = link(switch_resource, "switch", (mainframe or Mainframe()).baud_rate)
         self._meter = BT4560(self._meter_link, meter)
         self._switch = SW1001(self._switch_link, mainframe)
 

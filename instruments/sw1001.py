@@ -14,6 +14,7 @@ class Mainframe:
 
     slots: int = 3
     channels: int = 11
+    baud_rate: int = 115200
 
     def relays(self) -> tuple[int, ...]:
         """Return every channel number: the slot and two digits."""

@@ -34,7 +34,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
         "job",
     ),
     "people": ("invite", "join", "login", "logout", "whoami", "users", "token"),
-    "soh": ("soh",),
+    "soh": ("soh", "measure"),
     "lifetime": ("lifetime",),
     "running": ("init", "start", "first-link", "rack", "completion", "openapi", "version"),
 }

@@ -1,4 +1,4 @@
-"""`meguri soh`: train a model of one cell type's state of health, and assess spectra with it."""
+"""Diagnosis at the terminal: `meguri measure` the cells of a rack, `meguri soh` what their spectra say."""
 
 import gzip
 import json
@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import click
 
-from agents.cli.call import Call, Group, argument, group, option
+from agents.cli.call import Call, Group, argument, command, group, option
 from agents.cli.paper import Paper, Text, bad, faint, good, loud
 from schemas.errors import Invalid, Unknown
 
@@ -233,4 +233,22 @@ def assess_spectra(call: Call, data: Path, model: Path, signer: str) -> None:
     call.show(document, draw)
 
 
-COMMANDS: Final = {"soh": soh}
+@command(
+    "measure",
+    click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED, metavar="--meter RESOURCE … < SCANS"),
+)
+def measure(call: Call, arguments: tuple[str, ...]) -> None:
+    """Measure the cells on a rack or several, by scans of cell and channel, into a journal.
+
+    `meguri measure -- --help` names its options.
+    """
+    from instruments.session import main
+
+    status = main([*arguments, "--json"] if call.json else arguments)
+    if status:
+        raise click.exceptions.Exit(status)
+
+
+measure.context_settings = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+COMMANDS: Final = {"soh": soh, "measure": measure}

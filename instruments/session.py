@@ -1,0 +1,178 @@
+"""A station session at the terminal: scan a cell, scan its channel, again and again, then start.
+
+Each scan is one line. A channel is a number the switch has (`101`), on a second rack `2:101`; anything else
+is a cell. `start`, or the end of the input, begins; a later scan of a channel or cell corrects the former.
+"""
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from instruments.measurement import Measurement, Outcome, Settings
+from instruments.picture import Trace, svg
+from instruments.shift import Journal, Order, Summary, run
+from instruments.station import Progress, Station
+from instruments.sw1001 import Mainframe
+from schemas.errors import Fault, Invalid
+
+START = "start"
+BAR = 20
+
+
+def scans(lines: Iterable[str], racks: int = 1) -> tuple[dict[int, str], ...]:
+    """Return which cell is on which channel, by rack; raise Invalid where a scan has no partner."""
+    loads: tuple[dict[int, str], ...] = tuple({} for _ in range(racks))
+    cell: str | None = None
+    place: tuple[int, int] | None = None
+    for line in lines:
+        scan = line.strip()
+        if not scan:
+            continue
+        if scan.lower() == START:
+            break
+        found = _channel(scan, racks)
+        if found is None:
+            cell = scan
+        else:
+            place = found
+        if cell is not None and place is not None:
+            for load in loads:
+                for channel in [c for c, known in load.items() if known == cell]:
+                    del load[channel]
+            loads[place[0]][place[1]] = cell
+            cell = place = None
+    if cell is not None:
+        raise Invalid("{cell} was scanned without a channel", cell=cell)
+    if place is not None:
+        raise Invalid("channel {channel} was scanned without a cell", channel=place[1])
+    return tuple(dict(sorted(load.items())) for load in loads)
+
+
+def _channel(scan: str, racks: int) -> tuple[int, int] | None:
+    first, mark, last = scan.rpartition(":")
+    if not last.isdecimal() or (mark and not first.isdecimal()):
+        return None
+    rack = int(first) if mark else 1
+    if int(last) not in Mainframe().relays() or not 1 <= rack <= racks:
+        return None
+    return rack - 1, int(last)
+
+
+class Screen:
+    """Tells how far each rack is: a moving line on a terminal, a line an outcome elsewhere."""
+
+    def __init__(self, picture: Path | None, already: Iterable[Outcome]) -> None:
+        self._live = sys.stderr.isatty()
+        self._picture = picture
+        self._traces = [_trace(outcome) for outcome in already if isinstance(outcome, Measurement)]
+
+    def __call__(self, step: Progress) -> None:
+        """Show one step."""
+        outcome = step.outcome
+        if outcome is not None:
+            words = "measured" if isinstance(outcome, Measurement) else f"skipped: {outcome.words}"
+            self._write(f"{step.rack} {step.channel} {step.cell}  {words}", last=True)
+            if isinstance(outcome, Measurement):
+                self._traces.append(_trace(outcome))
+                self._draw()
+        elif self._live:
+            done = BAR * step.point // max(step.points, 1)
+            reading = step.reading
+            figures = (
+                f"{reading.frequency_hz:8.4g} Hz {1e3 * abs(reading.impedance_ohm):8.3f} mΩ"
+                if reading
+                else ""
+            )
+            bar = "█" * done + "·" * (BAR - done)
+            self._write(f"{step.rack} {step.channel} {step.cell}  {step.stage:9} {bar} {figures}", last=False)
+
+    def _write(self, text: str, *, last: bool) -> None:
+        clean = "".join(c if c.isprintable() else "?" for c in text)
+        sys.stderr.write(f"\r\x1b[K{clean}" if self._live else clean)
+        sys.stderr.write("\n" if last else "")
+        sys.stderr.flush()
+
+    def _draw(self) -> None:
+        if self._picture is not None:
+            fresh = self._picture.with_name(f".{self._picture.name}.new")
+            fresh.write_text(svg(self._traces), "utf-8")
+            fresh.replace(self._picture)
+
+
+def _trace(measured: Measurement) -> Trace:
+    return Trace(measured.cell, measured.frequencies_hz, measured.impedances_ohm)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a session; 0: every cell has an outcome, 3: not all, 2: it could not begin."""
+    parser = argparse.ArgumentParser(
+        prog="meguri measure",
+        description="Measure all cells of one rack or several. Scans come from standard input, a line each: "
+        "a cell, its channel, and so on; `start` or the end of input begins. Interrupt to stop safely; the "
+        "same command goes on where it ended.",
+    )
+    parser.add_argument(
+        "--meter", action="append", required=True, help="VISA resource of a meter; one a rack"
+    )
+    parser.add_argument("--switch", action="append", required=True, help="VISA resource of its switch")
+    parser.add_argument("--operator", required=True)
+    parser.add_argument("--temperature", type=float, required=True, help="of the room, in °C")
+    parser.add_argument("--soc", type=float, help="state of charge in %%, where it is known")
+    parser.add_argument("--zero", help="the zero adjustment that holds, by its name")
+    parser.add_argument("--rate", choices=["FAST", "MED", "SLOW"], default="MED")
+    parser.add_argument("--journal", type=Path, default=Path("shift.journal"), help="default: %(default)s")
+    parser.add_argument("--picture", type=Path, help="SVG of the spectra, drawn anew after each cell")
+    parser.add_argument("--json", action="store_true", help="the summary as one JSON document")
+    asked = parser.parse_args(argv)
+    try:
+        if len(asked.meter) != len(asked.switch):
+            raise Invalid("a rack needs one meter and one switch")
+        loads = scans(sys.stdin, len(asked.meter))
+        stations = [
+            Station(meter, switch, rack=f"rack-{n}", settings=Settings(rate=asked.rate))
+            for n, (meter, switch) in enumerate(zip(asked.meter, asked.switch, strict=True), start=1)
+        ]
+
+        def stop(*_: object) -> None:
+            for station in stations:
+                station.stop()
+
+        signal.signal(signal.SIGINT, stop)
+        order = Order(asked.operator, asked.temperature, asked.soc, asked.zero)
+        with Journal(asked.journal) as journal:
+            screen = Screen(asked.picture, journal.outcomes.values())
+            summary = run(dict(zip(stations, loads, strict=True)), order, journal, on_progress=screen)
+    except (Fault, OSError) as error:
+        sys.stderr.write(f"meguri: {error}\n")
+        return 2
+    with suppress(BrokenPipeError):
+        _report(summary, sum(map(len, loads)), as_json=asked.json)
+    return 0 if len(summary.outcomes) == sum(map(len, loads)) else 3
+
+
+def _report(summary: Summary, cells: int, *, as_json: bool) -> None:
+    measured = sum(isinstance(outcome, Measurement) for outcome in summary.outcomes.values())
+    document: dict[str, Any] = {
+        "cells": cells,
+        "measured": measured,
+        "skipped": {o.cell: o.words for o in summary.outcomes.values() if not isinstance(o, Measurement)},
+        "open": cells - len(summary.outcomes),
+        "broken": dict(summary.broken),
+        "stopped": summary.stopped,
+    }
+    if as_json:
+        sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+        return
+    skipped = len(document["skipped"])
+    sys.stdout.write(f"{cells} cells: {measured} measured, {skipped} skipped, {document['open']} open\n")
+    for rack, words in summary.broken.items():
+        sys.stdout.write(f"{rack} gave up: {words}\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
