@@ -418,15 +418,12 @@ async def _open_site(
     from agents.web import site
     from agents.web.context import Context
 
-    async def ready() -> Mapping[str, str]:
-        return dict(state)
-
     context = Context(
         agent=running.agent,
         vault=running.vault,
         invitations=running.connections,
         public_url=config.site_url,
-        ready=ready,
+        ready=lambda: dict(state),
         breakers=lambda: {reach.peer: reach.state for reach in running.postman.reaches()},
         version=_version(),
     )

@@ -107,6 +107,15 @@ class Client:
             raise Unavailable("at {url} is something else than an agent", url=self.url)
         return data
 
+    def waits_for(self) -> str:
+        """Return what the agent needs before it can work, or nothing once it can."""
+        _, _, text, _ = self.exchange("GET", "/ready")
+        try:
+            found = json.loads(text)
+            return "" if found["ready"] else "; ".join(found["waiting_for"].values())
+        except (ValueError, LookupError, AttributeError, TypeError):
+            raise Unavailable("at {url} is something else than an agent", url=self.url) from None
+
     def enter(self, user: str, password: str) -> tuple[Mapping[str, Any], str]:
         """Log in by name and password; return the session and its cookie."""
         body = json.dumps({"name": user, "password": password}).encode()

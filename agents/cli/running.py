@@ -1,6 +1,7 @@
 """Running an agent of one's own: set it up, start it, and what goes with it."""
 
 import sys
+import time
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -15,6 +16,7 @@ from schemas.errors import Invalid, Unavailable
 
 SECTION: Final = "This agent"
 _PORT = click.IntRange(1, 65535)
+_PAUSE_S: Final = 0.2
 _ROLES = ("dismantler", "collector", "reuse-manufacturer", "recycler", "governance-authority")
 
 
@@ -95,6 +97,31 @@ def start(call: Call) -> None:
     status = run(Config.load(_home(call)))
     if status:
         raise click.exceptions.Exit(status)
+
+
+@command(
+    "ready",
+    option(
+        "--wait", "How many seconds to wait for it.", type=click.FloatRange(0), default=0.0, metavar="SECONDS"
+    ),
+)
+def ready(call: Call, wait: float) -> None:
+    """Say whether the agent can work, which takes some seconds from its start.
+
+    Where it cannot, or does not in time, the command says why and ends with status 6.
+    """
+    until = time.monotonic() + wait
+    while True:
+        try:
+            if not (why := call.client.waits_for()):
+                break
+            raise Unavailable("the agent is not ready: {why}", why=call.say(why))
+        except Unavailable:
+            if (left := until - time.monotonic()) <= 0:
+                raise
+            time.sleep(min(_PAUSE_S, left))
+    found = {"ready": True, "url": call.client.url}
+    call.show(found, lambda paper: paper.line(good("✓ "), call.say("ready"), "  ", faint(call.client.url)))
 
 
 class Running(Unavailable):
@@ -184,4 +211,6 @@ def version(call: Call) -> None:
     )
 
 
-COMMANDS: Final = {one.name: one for one in (init, start, first_link, rack, completion, openapi, version)}
+COMMANDS: Final = {
+    one.name: one for one in (init, start, ready, first_link, rack, completion, openapi, version)
+}

@@ -1,6 +1,6 @@
 """What the site needs of the process it runs in."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta, timezone, tzinfo
 from typing import Protocol
@@ -21,10 +21,6 @@ class Invitations(Protocol):
         ...
 
 
-async def _ready() -> Mapping[str, str]:
-    return {}
-
-
 @dataclass(frozen=True)
 class Context:
     """One company's agent and what stands around it.
@@ -37,7 +33,7 @@ class Context:
     vault: Vault
     invitations: Invitations
     public_url: str
-    ready: Callable[[], Awaitable[Mapping[str, str]]] = _ready
+    ready: Callable[[], Mapping[str, str]] = dict
     breakers: Callable[[], Mapping[str, str]] = dict
     zone: tzinfo = field(default=timezone(timedelta(hours=9), "JST"))
     version: str = ""

@@ -547,7 +547,7 @@ def may_see(visitor: Visitor, action: Action[Any]) -> bool:
 
 async def ready(request: web.Request) -> web.Response:
     """Say whether the agent can work."""
-    waiting = dict(await context_of(request).ready())
+    waiting = dict(context_of(request).ready())
     return answer(Ready(ready=not waiting, waiting_for=waiting), 503 if waiting else 200)
 
 
@@ -590,8 +590,7 @@ async def metrics(request: web.Request) -> web.Response:
         return lines
 
     lines = await context.agent.store.read(work)
-    waiting = await context.ready()
-    lines.append(f"# TYPE meguri_ready gauge\nmeguri_ready {int(not waiting)}")
+    lines.append(f"# TYPE meguri_ready gauge\nmeguri_ready {int(not context.ready())}")
     return web.Response(text="\n".join(lines) + "\n", content_type="text/plain", charset="utf-8")
 
 

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from agents.evidence import Vault
 from agents.ports import Desk
 from agents.role import Held
-from tests.agents.cli.conftest import THEIR_DID, Meguri, Town
+from agents.web import Context, site
+from tests.agents.cli.conftest import THEIR_DID, Door, Meguri, Town
 
 
 def test_what_waits_is_shown_done_and_gone(town: Town, meguri: Meguri) -> None:
@@ -211,6 +214,37 @@ def test_a_credential_verifies_here_and_there_and_not_when_changed(
     changed = meguri("verify", str(file), "--offline")
     assert changed.status == 2
     assert "✗" in changed.out
+
+
+def test_a_command_waits_until_the_agent_is_ready(town: Town, meguri: Meguri, tmp_path: Path) -> None:
+    starting = [{"start": "the agent is starting"}] * 3
+    context = Context(
+        town.agent,
+        Vault(tmp_path),
+        Door(),
+        "http://127.0.0.1",
+        ready=lambda: starting.pop() if starting else {},
+    )
+    runner = web.AppRunner(site(context))
+
+    async def open_door() -> str:
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    url = town.do(open_door())
+    early = meguri("ready", "--agent", url)
+    assert (early.status, early.out) == (6, "")
+    assert "the agent is starting" in early.err
+    assert "起動中" in meguri("ready", "--agent", url, LANG="ja_JP.UTF-8").err
+    assert json.loads(meguri("ready", "--wait", "60", "--agent", url, "--json").out) == {
+        "ready": True,
+        "url": url,
+    }
+    assert starting == []
+    town.do(runner.cleanup())
+    assert meguri("ready", "--wait", "0.1", "--agent", url).status == 6
+    assert meguri("ready").status == 0
 
 
 def test_the_openapi_document_names_every_action(town: Town, meguri: Meguri) -> None:

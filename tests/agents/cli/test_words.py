@@ -2,16 +2,16 @@
 
 import ast
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import click
 import pytest
 
 import agents.cli
-from agents.cli import look, people, running
 from agents.cli.actions import everything
 from agents.cli.call import PLACE
-from agents.cli.front import SECTIONS, front
+from agents.cli.front import ROOMS, SECTIONS, front
 from agents.words import catalogue, placeholders
 from schemas.errors import Fault
 
@@ -52,8 +52,8 @@ def helped() -> Iterator[str]:
 
     yield " ".join((front().help or "").split())
     yield from SECTIONS
-    for room in (look, people, running):
-        for command in room.COMMANDS.values():
+    for room in ROOMS:
+        for command in import_module(f"agents.cli.{room}").COMMANDS.values():
             yield from of(command)
     for action in everything().actions.values():
         yield action.title

@@ -57,11 +57,13 @@ class House:
         return self.agent.signer.did
 
     def context(self, public_url: str = "http://127.0.0.1:8032") -> Context:
-        async def ready() -> dict[str, str]:
-            return self.waiting_for
-
         return Context(
-            self.agent, self.vault, self.street.invitations(self), public_url, ready, lambda: self.breakers
+            self.agent,
+            self.vault,
+            self.street.invitations(self),
+            public_url,
+            lambda: self.waiting_for,
+            lambda: self.breakers,
         )
 
     async def do(self, action: str, to: str = "", /, **data: Any) -> str:
