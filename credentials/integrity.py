@@ -9,89 +9,22 @@ gives signed words another meaning; every proof must be by the issuer (or holder
 names; and a challenge or domain that nobody asked for is refused.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from credentials import form, keys
+from credentials import form, keys, status
 from credentials.canonical import canonical
 from credentials.moments import moment, stamp, zoned
+from credentials.report import Findings, Report
 from credentials.resolution import Resolver
-from schemas.errors import Fault, Invalid
+from credentials.status import Statuses
+from schemas.errors import Invalid
 
 SUITE = "eddsa-jcs-2022"
 MAX_PROOFS = 32
-
-_SHOWN = 160
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at: a sentence to translate, and what fills it.
-
-    `words` is a template in English (the key of the translation catalogue), `evidence` what was found.
-    """
-
-    name: str
-    passed: bool
-    words: str
-    evidence: Mapping[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return self.words.format_map(self.evidence)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Everything that was looked at, in order, and whether all of it held."""
-
-    checks: tuple[Check, ...]
-    author: str | None = None
-    """The issuer or holder, as the document names it; believe it only where `verified`."""
-    signers: tuple[str, ...] = ()
-    """Whose signatures were right."""
-    credentials: tuple["Report", ...] = ()
-    """The reports of the credentials in a presentation."""
-
-    @property
-    def verified(self) -> bool:
-        """Whether every check passed, those of the presented credentials too."""
-        return (
-            bool(self.checks)
-            and all(check.passed for check in self.checks)
-            and all(report.verified for report in self.credentials)
-        )
-
-    @property
-    def refusals(self) -> tuple[Check, ...]:
-        """The checks that failed, those of the presented credentials too."""
-        own = tuple(check for check in self.checks if not check.passed)
-        return own + tuple(check for report in self.credentials for check in report.refusals)
-
-    @property
-    def reason(self) -> str:
-        """Why it is refused, in one sentence; empty where it is verified."""
-        return str(self.refusals[0]) if self.refusals else ""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        return {
-            "verified": self.verified,
-            "author": self.author,
-            "signers": list(self.signers),
-            "checks": [
-                {
-                    "name": check.name,
-                    "passed": check.passed,
-                    "words": str(check),
-                    "evidence": dict(check.evidence),
-                }
-                for check in self.checks
-            ],
-            "credentials": [report.as_json() for report in self.credentials],
-        }
 
 
 def seal(
@@ -147,14 +80,16 @@ def verify(
     challenge: str | None = None,
     domain: str | None = None,
     cosigners: Collection[str] = (),
+    statuses: Statuses | None = None,
 ) -> Report:
     """Look at everything a sealed credential or presentation must fulfil, and report each finding.
 
-    `cosigners` are the DIDs that must have signed besides the issuer. For any JSON value the answer is a
+    `cosigners` are the DIDs that must have signed besides the issuer. Without `statuses` a credential that
+    could have been revoked is refused. For any JSON value the answer is a
     report; only a mistake of the caller (a `now` without time zone) raises.
     """
     zoned(now)
-    found = _Findings()
+    found = Findings(WORDS)
     if not isinstance(document, dict):
         found.refuse("readable", Invalid("It is not a JSON object."))
         return found.report()
@@ -172,11 +107,11 @@ def verify(
     if kind == form.CREDENTIAL:
         found.author = found.ask("issuer", _author, unsealed, "issuer", expected_issuer)
         found.ask("subject", form.subjects, unsealed)
-        found.ask("status", _status, unsealed)
+        status.examine(found, unsealed, statuses, _list_judge(found.author, resolver, now))
     else:
         found.author = found.ask("holder", _author, unsealed, "holder", expected_issuer)
         for credential in found.ask("credentials", form.presented, unsealed) or ():
-            found.credentials.append(verify(credential, resolver, now=now))
+            found.credentials.append(verify(credential, resolver, now=now, statuses=statuses))
     found.ask("period", _period, unsealed, now)
 
     proofs = found.ask("proof", _proofs, document) or []
@@ -184,9 +119,9 @@ def verify(
         unsealed, body, proofs, found.author, frozenset(cosigners), purpose, challenge, domain, resolver, now
     )
     for number, proof in enumerate(proofs, 1):
-        found.number = number
+        found.about = {"proof": str(number)}
         _examine(found, case, proof)
-    found.number = None
+    found.about = {}
     found.ask("signers", _signers, found, case)
     return found.report()
 
@@ -200,7 +135,7 @@ WORDS = {
     "holder": "It names who presents it.",
     "subject": "It says something of a subject.",
     "credentials": "What it presents are credentials.",
-    "status": "It refers to no status list.",
+    **status.WORDS,
     "period": "It is valid now.",
     "proof": "It is sealed.",
     "proof.suite": "Proof {proof} is of a suite known here.",
@@ -233,41 +168,7 @@ class _Case:
     now: datetime
 
 
-@dataclass(slots=True)
-class _Findings:
-    """The report while it is being written."""
-
-    checks: list[Check] = field(default_factory=list)
-    credentials: list[Report] = field(default_factory=list)
-    signers: list[str] = field(default_factory=list)
-    author: str | None = None
-    number: int | None = None
-
-    def ask[**P, T](self, name: str, judge: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """Note what a judge says: it returns what it found, or raises a Fault with the reason."""
-        try:
-            found = judge(*args, **kwargs)
-        except Fault as reason:
-            self.refuse(name, reason)
-            return None
-        self.hold(name)
-        return found
-
-    def hold(self, name: str) -> None:
-        self.checks.append(Check(name, True, WORDS[name], self._numbered()))
-
-    def refuse(self, name: str, reason: Fault) -> None:
-        evidence = self._numbered() | {key: _text(value) for key, value in reason.values.items()}
-        self.checks.append(Check(name, False, reason.template, evidence))
-
-    def report(self) -> Report:
-        return Report(tuple(self.checks), self.author, tuple(self.signers), tuple(self.credentials))
-
-    def _numbered(self) -> dict[str, str]:
-        return {} if self.number is None else {"proof": str(self.number)}
-
-
-def _examine(found: _Findings, case: _Case, proof: dict[str, Any]) -> None:
+def _examine(found: Findings, case: _Case, proof: dict[str, Any]) -> None:
     config = {name: value for name, value in proof.items() if name != "proofValue"}
     try:
         head = canonical(config)
@@ -294,9 +195,13 @@ def _author(document: Mapping[str, Any], member: str, expected: str | None) -> s
     return who
 
 
-def _status(document: Mapping[str, Any]) -> None:
-    if "credentialStatus" in document:
-        raise Invalid("Whether it was revoked stands in a status list, which cannot be looked up here.")
+def _list_judge(issuer: str | None, resolver: Resolver, now: datetime) -> status.Judge:
+    """Judge a status list as the one of this issuer; it has no status itself."""
+
+    def judge(sealed: object) -> Report:
+        return verify(sealed, resolver, now=now, expected_issuer=issuer or "")
+
+    return judge
 
 
 def _period(document: Mapping[str, Any], now: datetime) -> None:
@@ -427,7 +332,7 @@ def _signature(
     return seal
 
 
-def _signers(found: _Findings, case: _Case) -> None:
+def _signers(found: Findings, case: _Case) -> None:
     for who in _required(case):
         if who not in found.signers:
             raise Invalid("{signer} has not signed it.", signer=who)
@@ -442,13 +347,3 @@ def _required(case: _Case) -> Iterator[str]:
 
 def _hashed(head: bytes, body: bytes) -> bytes:
     return sha256(head).digest() + sha256(body).digest()
-
-
-def _text(value: object) -> str:
-    """Show a found value safely: short, printable, and without looking inside."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict | list | tuple):
-        return "a list" if isinstance(value, list | tuple) else "an object"
-    text = str(value).encode("utf-8", "backslashreplace").decode()
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -23,9 +23,13 @@ def credential(
     valid_until: datetime | None = None,
     related: Iterable[Mapping[str, Any]] = (),
     evidence: Iterable[Mapping[str, Any]] = (),
+    status: Iterable[Mapping[str, Any]] = (),
     contexts: Iterable[str | Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Build the payload of a credential; `related` are references, `contexts` those after the W3C's own."""
+    """Build the payload of a credential; `contexts` are those after the W3C's own.
+
+    `related` are references, `status` entries of status lists.
+    """
     document: dict[str, Any] = {
         "@context": [form.V2, *contexts],
         "id": id,
@@ -42,6 +46,8 @@ def credential(
         document["relatedResource"] = resources
     if grounds := [dict(item) for item in evidence]:
         document["evidence"] = grounds
+    if entries := [dict(item) for item in status]:
+        document["credentialStatus"] = entries[0] if len(entries) == 1 else entries
     form.well_formed(document)
     return document
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from credentials.canonical import canonical
-from credentials.integrity import WORDS, Report, seal, verify
+from credentials.integrity import WORDS, seal, verify
 from credentials.keys import LocalSigner, multikey
+from credentials.report import Report
 from credentials.resolution import ByMethod, DidDocument, KeyResolver, Method
 from credentials.vc import credential, presentation
 from schemas.errors import Invalid, Unavailable

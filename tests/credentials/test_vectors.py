@@ -10,8 +10,9 @@ import pytest
 
 from credentials import base58
 from credentials.canonical import canonical
-from credentials.integrity import Report, seal, verify
+from credentials.integrity import seal, verify
 from credentials.keys import LocalSigner
+from credentials.report import Report
 from credentials.resolution import KeyResolver
 
 VECTORS = Path(__file__).parents[3] / "shared/reference/vc-di-eddsa"
