@@ -19,6 +19,7 @@ import secrets
 import tempfile
 import unicodedata
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import Counter
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -36,9 +37,11 @@ from schemas.errors import Fault, Invalid, Unavailable, Unknown
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
+    from agents.links import Reach
+
 LOG = logging.getLogger(__name__)
 
-MOST_BYTES = 50_000_000
+MOST_FILE_BYTES = 50_000_000
 """The largest file we take."""
 
 CHUNK = 65_536
@@ -131,7 +134,7 @@ class Vault:
 
     # Files
 
-    def put(self, data: bytes | Iterable[bytes], *, limit: int = MOST_BYTES, expect: str = "") -> Stored:
+    def put(self, data: bytes | Iterable[bytes], *, limit: int = MOST_FILE_BYTES, expect: str = "") -> Stored:
         """Keep a file, and survive a power cut; raise `Invalid` if too large or not of digest `expect`."""
         with self._draft(limit) as (draft, path):
             for part in (data,) if isinstance(data, bytes) else data:
@@ -139,7 +142,7 @@ class Vault:
             return self._enter(draft, path, expect)
 
     async def put_stream(
-        self, parts: AsyncIterable[bytes], *, limit: int = MOST_BYTES, expect: str = ""
+        self, parts: AsyncIterable[bytes], *, limit: int = MOST_FILE_BYTES, expect: str = ""
     ) -> Stored:
         """Keep a file that comes in parts, such as an upload."""
         with self._draft(limit) as (draft, path):
@@ -305,6 +308,7 @@ class Fetcher:
         store: Store,
         vault: Vault,
         report: Report,
+        reach: "Reach | None" = None,
         *,
         shortest_s: float = 1.0,
         longest_s: float = 3600.0,
@@ -314,14 +318,16 @@ class Fetcher:
         self.store = store
         self.vault = vault
         self.report = report
+        self.reach = reach
         self.shortest_s = shortest_s
         self.longest_s = longest_s
         self.timeout_s = timeout_s
-        self._gate = asyncio.Semaphore(at_once)
+        self.at_once = at_once
         self._event = asyncio.Event()
         self._failures: dict[str, int] = {}
         self._rest_until: dict[str, float] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._busy: Counter[str] = Counter()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> Self:
@@ -342,39 +348,39 @@ class Fetcher:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self) -> None:
-        from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
+        while True:
+            self._event.clear()
+            try:
+                await self._begin()
+            except Exception:
+                LOG.exception("could not look for files to fetch")
+            rests = [until - monotonic() for until in self._rest_until.values()]
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._event.wait(), max(0.05, min(rests, default=self.longest_s)))
 
-        timeout = ClientTimeout(total=None, sock_connect=10, sock_read=self.timeout_s)
-        async with ClientSession(timeout=timeout, cookie_jar=DummyCookieJar(), auto_decompress=False) as http:
-            while True:
-                self._event.clear()
-                try:
-                    await self._begin(http)
-                except Exception:
-                    LOG.exception("could not look for files to fetch")
-                rests = [until - monotonic() for until in self._rest_until.values()]
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._event.wait(), max(0.05, min(rests, default=self.longest_s)))
-
-    async def _begin(self, http: "ClientSession") -> None:
+    async def _begin(self) -> None:
         now = monotonic()
         self._rest_until = {digest: until for digest, until in self._rest_until.items() if until > now}
         for awaited in await self.store.read(lambda books: books.awaited_evidence()):
-            digest = awaited.evidence.digest
+            digest, peer = awaited.evidence.digest, awaited.peer
+            # A few at once from each peer, so that a slow one keeps only its own files waiting.
+            if self._busy[peer] >= self.at_once:
+                continue
             if digest not in self._running and digest not in self._rest_until:
-                task = asyncio.create_task(self._one(http, awaited), name=f"fetch {digest[:12]}")
+                task = asyncio.create_task(self._one(awaited), name=f"fetch {digest[:12]}")
                 self._running[digest] = task
-                task.add_done_callback(partial(self._done, digest))
+                self._busy[peer] += 1
+                task.add_done_callback(partial(self._done, digest, peer))
 
-    def _done(self, digest: str, _: object) -> None:
+    def _done(self, digest: str, peer: str, _: object) -> None:
         self._running.pop(digest, None)
+        self._busy[peer] -= 1
         self._event.set()
 
-    async def _one(self, http: "ClientSession", awaited: AwaitedFile) -> None:
+    async def _one(self, awaited: AwaitedFile) -> None:
         digest = awaited.evidence.digest
         try:
-            async with self._gate:
-                stored = await self._fetch(http, awaited)
+            stored = await self._fetch(awaited)
         except Invalid as fault:
             LOG.warning("file %s from peer %s refused: %s", digest[:12], awaited.peer, fault)
             await self._note(awaited, "refused")
@@ -411,20 +417,30 @@ class Fetcher:
 
         await self.store.write(work)
 
-    async def _fetch(self, http: "ClientSession", awaited: AwaitedFile) -> Stored:
+    async def _fetch(self, awaited: AwaitedFile) -> Stored:
+        from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+
+        from agents.links import Resolver, check_link, host_of, public_only
+
         evidence, link = awaited.evidence, awaited.link
         if self.vault.holds(evidence.digest):
             path = self.vault.path(evidence.digest)
             with path.open("rb") as file:
                 return Stored(evidence.digest, path.stat().st_size, sniff(file.read(16)))
-        if not link.startswith(("http://", "https://")):
-            raise Invalid("the link to the file is not one we follow")
-        if not 0 <= evidence.size <= MOST_BYTES:
-            raise Invalid("the file is larger than {limit} bytes", limit=MOST_BYTES)
+        allowed = await (self.reach or public_only)(awaited.peer, host_of(link))
+        check_link(link, allowed)
+        if not 0 <= evidence.size <= MOST_FILE_BYTES:
+            raise Invalid("the file is larger than {limit} bytes", limit=MOST_FILE_BYTES)
         read_key(awaited.key)
         part = self.vault.part(link)
         try:
-            await self._download(http, link, part, blob_size(evidence.size))
+            async with ClientSession(
+                connector=TCPConnector(resolver=Resolver(allowed)),
+                timeout=ClientTimeout(total=None, sock_connect=10, sock_read=self.timeout_s),
+                cookie_jar=DummyCookieJar(),
+                auto_decompress=False,
+            ) as http:
+                await self._download(http, link, part, blob_size(evidence.size))
             stored = await asyncio.to_thread(
                 self.vault.unseal, part, awaited.key, expect=evidence.digest, size=evidence.size
             )

@@ -95,6 +95,10 @@ class Post:
         if status >= 300:  # noqa: PLR2004
             raise Unreachable(f"HTTP {status} {reason}")
 
+    async def endpoint(self, peer: Peer) -> str:
+        """Return the address a peer is reached at, or raise `Unroutable`."""
+        return str((await self._target(peer)).endpoint)
+
     async def close(self) -> None:
         """Close the connections kept open."""
         if self._http:

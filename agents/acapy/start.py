@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
     from agents.acapy.connections import Connections
     from agents.acapy.courier import Postman
+    from agents.acapy.envelope import Post
     from agents.acapy.inbound import Letterbox
     from agents.evidence import Fetcher, Vault
+    from agents.links import Nearness, Reach
     from agents.ports import Store
     from agents.service import Agent
 
@@ -322,12 +324,30 @@ async def _build(config: Config, conductor: "Conductor", stack: AsyncExitStack) 
         Timing(longest_s=config.longest_rest_s),
     )
     service = Agent(roles, store, postman, signer, KeyResolver(), FRAMEWORK)
-    fetcher = Fetcher(store, vault, _reporter(postman), longest_s=config.longest_rest_s)
+    reach = _reach(config, store, post)
+    fetcher = Fetcher(store, vault, _reporter(postman), reach, longest_s=config.longest_rest_s)
     letterbox = Letterbox(service, store, vault, postman, fetcher)
     conductor.context.injector.bind_instance(Letterbox, letterbox)
     profile.context.injector.bind_instance(Letterbox, letterbox)
     connections = Connections(profile, service, letterbox, config.name)
     return Running(config, service, store, vault, postman, letterbox, connections, fetcher, profile)
+
+
+def _reach(config: Config, store: "Store", post: "Post") -> "Reach":
+    """Say how near the host of a peer's file may be: public, or on its agent's own host as near as we are."""
+
+    async def reach(peer: str, host: str) -> "frozenset[Nearness]":
+        from agents.acapy.courier import Unroutable
+        from agents.links import PUBLIC, around, host_of
+
+        known = await store.read(lambda desk: desk.peer(peer))
+        try:
+            own = known is not None and host == host_of(await post.endpoint(known))
+        except (Invalid, Unroutable):
+            own = False
+        return PUBLIC | await around(host_of(config.endpoint)) if own else PUBLIC
+
+    return reach
 
 
 async def _check_books(store: "Store", config: Config, did: str) -> None:

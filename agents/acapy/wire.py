@@ -26,7 +26,7 @@ from uuid import uuid4
 from acapy_agent.messaging.base_message import BaseMessage, DIDCommVersion
 from acapy_agent.messaging.models.base import BaseModelError
 
-from agents.evidence import MOST_BYTES, clean_name, is_digest, sniff
+from agents.evidence import MOST_FILE_BYTES, clean_name, is_digest, sniff
 from agents.ports import Enclosure, Letter, Parcel
 from credentials import base58, strict
 from protocols.catalogue import PROTOCOLS
@@ -43,6 +43,7 @@ MOST_ON_THE_WIRE = 8 << 20
 MOST_INLINE = 64 << 10
 MOST_INLINE_TOGETHER = 256 << 10
 MOST_ATTACHMENTS = 4000
+MOST_FILES = 100
 MOST_IN_A_NAME = 100
 
 BUNDLE_TYPE = f"{RECEIPT.uri}/bundle"
@@ -307,6 +308,8 @@ def _attachments(attached: object) -> tuple[list[Document], list[Enclosure], lis
             enclosures.append(enclosure)
             if content is not None:
                 files.append(content)
+    if len(enclosures) > MOST_FILES:
+        return [], [_unread("files", "are too many")], []
     if sum(map(len, files)) > 4 * MOST_INLINE_TOGETHER:
         enclosures.append(_unread("attachments", "are too large to come inside a message"))
         files.clear()
@@ -337,8 +340,8 @@ def _enclosure(one: Document, data: Document) -> tuple[Enclosure, bytes | None]:
     link = links[0] if isinstance(links, list) and links and isinstance(links[0], str) else ""
     if not link.startswith(("https://", "http://")) or len(link) > 2000 or not isinstance(key, str):  # noqa: PLR2004
         return _unread(name, "comes without a link and key we can follow"), None
-    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MOST_BYTES:
-        return _unread(name, f"is larger than {MOST_BYTES} bytes, or of no stated size"), None
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MOST_FILE_BYTES:
+        return _unread(name, f"is larger than {MOST_FILE_BYTES} bytes, or of no stated size"), None
     media_type = one.get("mime-type")
     stated = media_type if isinstance(media_type, str) and _plain(media_type) else ""
     return Enclosure(digest, name, stated, size, link=link, key=key[:100]), None

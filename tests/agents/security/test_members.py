@@ -1,4 +1,4 @@
-"""What an accredited member may try with statements of its own: it speaks for itself, of what it was asked."""
+"""What a member may try with statements of its own: it speaks for itself, and of what it was asked."""
 
 import asyncio
 from collections.abc import AsyncIterator
