@@ -81,6 +81,10 @@ def awaited(number: int) -> Evidence:
     return Evidence(f"{number:064x}", "film", "", 5, "awaited")
 
 
+async def announce(store: SqlStore, number: int, link: str, peer: str) -> None:
+    await store.write(lambda desk: desk.keep_evidence(awaited(number), link=link, key=KEY, peer=peer))
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_nothing_on_our_machine_is_asked_for_a_file(tmp_path: Path, store: SqlStore, host: str) -> None:
     asked, refusals = [], []
@@ -130,8 +134,7 @@ async def test_a_peer_whose_server_is_slow_keeps_only_its_own_files_waiting(
         for number in range(20):
             kind, peer = ("slow", "a") if number < 19 else ("quick", "b")
             link = str(server.make_url(f"/{kind}-{number}"))
-            file = awaited(number)
-            await store.write(lambda desk: desk.keep_evidence(file, link=link, key=KEY, peer=peer))
+            await announce(store, number, link, peer)
         fetcher = Fetcher(store, Vault(tmp_path / "vault"), report, near, at_once=3).start()
         await until(lambda: "/quick-19" in asked)
         assert len([path for path in asked if "slow" in path]) <= 3
