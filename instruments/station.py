@@ -329,8 +329,8 @@ class Station:
         chosen, points = self.settings, len(self.settings.frequencies_hz)
         if again:
             order.tell(Progress(self.rack, channel, cell, "retry"))
-            self._switch.open()
-            self._set_up_meter()  # it may have restarted
+            self._switch.set_up()  # either may have restarted
+            self._set_up_meter()
         order.tell(Progress(self.rack, channel, cell, "close", points=points))
         self._switch.close(channel)
         relay_count = self._switch.relay_count(channel)

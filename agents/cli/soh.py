@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SECTION: Final = "This agent"
 LARGEST_MODEL = 256 * 1024 * 1024
 SEED_BYTES = 32
+LONG = 48
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -113,19 +114,25 @@ soh: Group = group("soh", _usage, "State of health from impedance: train a model
     argument("data", "Measured spectra as CSV, may be gzipped.", type=_FILE),
     option("--cell-model", "Which cells they are.", required=True),
     option("--out", "The model's file.", required=True, type=_FILE),
+    option("--capacity", "Measured states of health as CSV: cell, soh_pct.", type=_FILE),
     option("--source", "Where the measurements come from.", default=""),
     option("--key", "Sign with this Ed25519 key: 32 bytes, raw or in hexadecimal.", type=_FILE),
 )
-def train_model(call: Call, data: Path, cell_model: str, out: Path, source: str, key: Path | None) -> None:
+def train_model(
+    call: Call, data: Path, cell_model: str, out: Path, capacity: Path | None, source: str, key: Path | None
+) -> None:
     """Train a model on measured cells and say how well it does on cells left out.
 
     Columns: spectrum, cell, temp_c, soc_pct, soh_pct, freq_hz, re_ohm, im_ohm, one row a frequency.
     """
     from analysis.soh.model import train
-    from analysis.soh.samples import read
+    from analysis.soh.samples import read, with_capacities
 
     with _lines(data) as lines:
         samples = read(lines, cell_model)
+    if capacity is not None:
+        with _lines(capacity) as lines:
+            samples = with_capacities(samples, lines)
     model = train(samples, cell_model, source=source or data.name)
     content = _sealed(model, key)
     try:
@@ -214,21 +221,28 @@ def assess_spectra(call: Call, data: Path, model: Path, signer: str) -> None:
 
     def draw(paper: Paper) -> None:
         rows: list[list[Text]] = []
-        for one in found:
-            answer = one.answer
+        for sample, one in zip(samples, found, strict=True):
+            answer, name = one.answer, one.name if len(one.name) <= LONG else one.name[:12] + "…"
             if isinstance(answer, Estimate):
                 rows.append(
-                    [one.name, loud(f"{answer.value:.1f} %"), f"{answer.lower:.1f} – {answer.upper:.1f}", ""]
+                    [
+                        sample.cell,
+                        name,
+                        loud(f"{answer.value:.1f} %"),
+                        f"{answer.lower:.1f} – {answer.upper:.1f}",
+                        "",
+                    ]
                 )
             else:
-                rows.append([one.name, bad(call.say("not assessable")), "", answer.words])
+                rows.append([sample.cell, name, bad(call.say("not assessable")), "", answer.words])
         heads = [
+            call.say("cell"),
             call.say("spectrum"),
             call.say("state of health"),
             call.say("90 % interval"),
             call.say("why"),
         ]
-        paper.table(heads, rows, flexible=3)
+        paper.table(heads, rows, flexible=4)
 
     call.show(document, draw)
 

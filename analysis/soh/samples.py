@@ -3,7 +3,7 @@
 import csv
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -97,6 +97,22 @@ def read(lines: Iterable[str], cell_model: str) -> tuple[Sample, ...]:
     if not points:
         raise Invalid("the file holds no spectrum")
     return tuple(_sample(key, found[key], points[key], cell_model) for key in points)
+
+
+def with_capacities(samples: Iterable[Sample], lines: Iterable[str]) -> tuple[Sample, ...]:
+    """Return the samples with the measured states of health of a CSV file, columns `cell` and `soh_pct`.
+
+    Raises Invalid for a line that cannot be read, and for a cell that is there with two figures.
+    """
+    known: dict[str, float] = {}
+    for number, row in enumerate(csv.DictReader(lines), start=2):
+        try:
+            cell, soh_pct = row["cell"].strip(), float(row["soh_pct"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise Invalid("line {line} of the file cannot be read", line=number) from None
+        if not math.isfinite(soh_pct) or known.setdefault(cell, soh_pct) != soh_pct:
+            raise Invalid("line {line} of the file cannot be read", line=number)
+    return tuple(replace(s, soh_pct=known.get(s.cell, s.soh_pct)) for s in samples)
 
 
 def _point(row: Mapping[str, str | None]) -> tuple[float, float, float]:
