@@ -23,11 +23,12 @@ if not __package__:  # run as a script: its folder would stand before the room o
 
 import numpy as np
 
-from analysis.lifetime import fleet, forecasts
+from analysis.lifetime import batch, fleet, forecasts, regression
 from analysis.lifetime.forecasts import FORECASTERS, Past
-from analysis.lifetime.history import History
+from analysis.lifetime.history import History, Observation
 from analysis.lifetime.predictive import Array, Predictive, single
 from analysis.lifetime.table import read_fade
+from analysis.lifetime.warranty import Terms, Tier, price
 from analysis.result import NotAssessable
 
 FOLDS, CHECKUPS, SEED = 5, 30, 20
@@ -150,10 +151,11 @@ class Scores:
         }
 
 
-def accuracy(data: Path, cells: int | None) -> dict[str, dict[str, float]]:
-    """Return the scores of every method over every cell."""
+def accuracy(data: Path, cells: int | None) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """Return the scores of every method over every cell, and what a warranty came to."""
     fade = read_fade(data)
     scores: dict[str, Scores] = {}
+    claims = Claims()
 
     def add(name: str, made: Predictive | NotAssessable, past: History, ahead: History) -> None:
         scores.setdefault(name, Scores()).add(made, past, ahead)
@@ -174,6 +176,7 @@ def accuracy(data: Path, cells: int | None) -> dict[str, dict[str, float]]:
                 past, ahead = halves(histories[name])
                 cycles = tuple(o.cycle for o in ahead.observations)
                 known = Past(past, model, lot, few)
+                claims.add(known, ahead)
                 for method in FORECASTERS:
                     add(method, forecasts.forecast(known, cycles, method), past, ahead)
                 for method, run in BESIDE.items():
@@ -187,7 +190,89 @@ def accuracy(data: Path, cells: int | None) -> dict[str, dict[str, float]]:
             wrong = fitted[others[i % len(others)]]
             add("wrong fleet, said so", forecasts.forecast(Past(past, model, wrong), cycles), past, ahead)
             add("wrong fleet, mislabelled", forecasts.forecast(Past(past, "", wrong), cycles), past, ahead)
-    return {name: found.figures() for name, found in scores.items()}
+    return {name: found.figures() for name, found in scores.items()}, claims.figures()
+
+
+WARRANTED_PCT = 85.0
+
+
+class Claims:
+    """Predicted and realised cost of a warranty sold at half life: paid 1 early in the term, ½ late."""
+
+    def __init__(self) -> None:
+        self.predicted: list[float] = []
+        self.realised: list[float] = []
+
+    def add(self, known: Past, ahead: History) -> None:
+        """Sell one cell's warranty for the second half of its record, and see what it comes to."""
+        past = known.history
+        if past.observations[-1].soh_pct < WARRANTED_PCT:
+            return
+        span = ahead.last - past.last
+        tiers = (Tier(0.5, 1.0), Tier(1.0, 0.5))
+        terms = Terms(WARRANTED_PCT, span, 100.0, span, tiers)
+        made = forecasts.forecast(known, terms.grid(past.last))
+        if isinstance(made, NotAssessable):
+            return
+        self.predicted.append(price(made, terms, paths=4000).mean)
+        when, fell = _passage(ahead, WARRANTED_PCT)
+        share = np.array([(when - past.last) / span if fell else math.inf])
+        self.realised.append(float(terms.payout(share)[0]))
+
+    def figures(self) -> dict[str, float]:
+        """Return the ratio of both sums, and the sums."""
+        predicted, realised = math.fsum(self.predicted), math.fsum(self.realised)
+        return {
+            "cells": len(self.predicted),
+            "predicted": round(predicted, 2),
+            "realised": round(realised, 2),
+            "ratio": round(predicted / realised, 4) if realised else math.nan,
+        }
+
+
+def speed(lot: int = 10_000) -> dict[str, float]:
+    """Return how many times as fast as scikit-learn ours is, both timed in this run."""
+    drawn = np.random.default_rng(SEED)
+    cycles = np.linspace(0, 500, CHECKUPS) * np.exp(0.2 * drawn.standard_normal((lot, 1)))
+    bend = 1 + drawn.random((lot, 1))
+    soh = 98 - 10 * (cycles / cycles[:, -1:]) ** bend + 0.1 * drawn.standard_normal(cycles.shape)
+    uneven = np.sort(np.maximum(cycles + 3 * drawn.standard_normal(cycles.shape), 0) + 0.01, axis=1)
+    few = [
+        History(tuple(Observation(float(c), float(s)) for c, s in zip(*row, strict=True)))
+        for row in zip(cycles[:20], soh[:20], strict=True)
+    ]
+    ahead = cycles[:, -1:] * np.linspace(1.02, 1.5, CHECKUPS)
+    grids = [tuple(map(float, row)) for row in ahead[:20]]
+
+    def each(call: Callable[[History, tuple[float, ...]], object]) -> float:
+        times = []
+        for history, grid in zip(few, grids, strict=True):
+            began = time.perf_counter()
+            call(history, grid)
+            times.append(time.perf_counter() - began)
+        return float(np.median(times))
+
+    def once(call: Callable[[], object]) -> float:
+        began = time.perf_counter()
+        call()
+        return time.perf_counter() - began
+
+    theirs_fixed = each(lambda h, at: sklearn_fit(h, np.array(at), optimise=False))
+    theirs = each(lambda h, at: sklearn_fit(h, np.array(at)))
+    ours_fixed, ours = each(regression.by_default), each(regression.by_likelihood)
+    whole = min(once(lambda: batch.fit(cycles, soh)) for _ in range(3))
+    odd = once(lambda: batch.fit(uneven[: lot // 10], soh[: lot // 10])) * 10
+    fits = batch.fit(cycles, soh)
+    return {
+        "speed_one_fixed": round(theirs_fixed / ours_fixed, 1),
+        "speed_one_mle": round(theirs / ours, 1),
+        "speed_batch": round(theirs * lot / whole, 1),
+        "speed_batch_uneven": round(theirs * lot / odd, 1),
+        "forecast_10000_s": round(min(once(lambda: fits.forecast(ahead)) for _ in range(3)), 4),
+        "batch_s": round(whole, 3),
+        "batch_uneven_s_estimated": round(odd, 2),
+        "sklearn_one_mle_s": round(theirs, 5),
+    }
 
 
 def main() -> None:
@@ -196,17 +281,24 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/capacity_fade.csv.gz"))
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--cells", type=int, help="at most so many cells of each fold")
+    parser.add_argument("--speed", action="store_true", help="the speed figures alone")
     given = parser.parse_args()
+    if given.speed:
+        print(json.dumps(speed(), indent=2))
+        return
     if not given.data.exists():
         raise SystemExit(f"{given.data} is not there; name the fade data with --data")
     started = time.perf_counter()
-    table = accuracy(given.data, given.cells)
+    table, claims = accuracy(given.data, given.cells)
     figures: dict[str, Any] = {
         "crps_default": table[forecasts.DEFAULT]["crps"],
         "coverage_default": table[forecasts.DEFAULT]["coverage"],
         "crps_cell_only": table[fleet.CELL_ONLY]["crps"],
         "crps_wrong_fleet": table["wrong fleet, said so"]["crps"],
         "crps_wrong_fleet_mislabelled": table["wrong fleet, mislabelled"]["crps"],
+        "warranty_cost_ratio": claims["ratio"],
+        "warranty": claims,
+        **speed(),
         "seconds": round(time.perf_counter() - started, 1),
     }
     if given.json:

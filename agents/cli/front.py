@@ -35,7 +35,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "people": ("invite", "join", "login", "logout", "whoami", "users", "token"),
     "soh": ("soh", "measure"),
-    "lifetime": ("lifetime",),
+    "lifetime": ("lifetime", "warranty"),
     "running": ("init", "start", "ready", "first-link", "rack", "completion", "openapi", "version"),
 }
 WHERE: Final = {name: room for room, names in ROOMS.items() for name in names}

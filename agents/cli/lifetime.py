@@ -1,5 +1,6 @@
 """Lifetime: fit a fleet, forecast a cell, and price its warranty, on this machine and without an agent."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -177,4 +178,134 @@ def _draw(call: Call, paper: Paper, told: list[dict[str, Any]]) -> None:
             paper.line("  ", faint(call.told(text)))
 
 
-COMMANDS: Final = {"lifetime": lifetime}
+def _about(call: Call) -> None:
+    words = "“meguri warranty price TERMS.toml HISTORY.csv” prices a promise on state of health."
+    call.show({"words": words}, lambda paper: paper.line(call.say(words)))
+
+
+warranty = group("warranty", _about, "What a promise on state of health costs.")
+_VARIED: Final = (
+    "threshold_pct",
+    "cycles",
+    "years",
+    "cycles_per_year",
+    "discount_rate",
+    "shortfall_per_pct",
+)
+
+
+def varied(name: str, value: float) -> dict[str, Any]:
+    """Return one changed term."""
+    return {name: value}
+
+
+@warranty.add(
+    "price",
+    argument("terms", "The terms, in TOML.", type=_FILE),
+    argument("history", "A CSV of dataset, cell, cycle, capacity_Ah, nominal_Ah.", type=_FILE),
+    option("--fleet", "The fleet to learn from, made by fit-fleet.", type=_FILE),
+    option("--method", "Which method; `meguri lifetime` lists them."),
+    option("--correlation", "How alike the cells of the lot fade, 0 to 1.", type=float, default=0.3),
+    option("--level", "For which share of cases the reserve shall do.", type=float, default=0.99),
+    option("--paths", "How many paths are drawn.", type=click.IntRange(100, 200_000), default=20_000),
+    option("--vary", "What if: a term and its values, years=3,5,8; may be repeated.", multiple=True),
+)
+def price(
+    call: Call,
+    terms: Path,
+    history: Path,
+    fleet: Path | None,
+    method: str | None,
+    correlation: float,
+    level: float,
+    paths: int,
+    vary: tuple[str, ...],
+) -> None:
+    """Price the warranty of each cell of a table, and of all of them together as a lot."""
+    from analysis.lifetime.document import read_fleet
+    from analysis.lifetime.table import read_fade
+    from analysis.lifetime.terms import read_terms
+
+    basic = read_terms(terms)
+    cases: list[tuple[dict[str, float], Any]] = [({}, basic)]
+    for text in vary:
+        name, _, values = text.partition("=")
+        if name not in _VARIED or not values:
+            raise Invalid(
+                "“{text}” is not like years=3,5,8; terms: {names}.", text=text, names=", ".join(_VARIED)
+            )
+        cases += [({name: v}, replace(basic, **varied(name, v))) for v in cycles_of(values)]
+    found = read_fade(history)
+    known = read_fleet(fleet) if fleet else None
+    told = [
+        {"what_if": what, **_priced(found, known, method, case, correlation, level, paths)}
+        for what, case in cases
+    ]
+
+    def draw(paper: Paper) -> None:
+        for case in told:
+            changed: Any = case["what_if"]
+            lot: Any = case["lot"]
+            title = ", ".join(f"{k} {v:g}" for k, v in changed.items()) or call.say("as in the terms")
+            paper.line(loud(title))
+            for cell in case["cells"]:
+                if "not_assessable" in cell:
+                    paper.line(f"  {cell['cell']}  ", call.told(cell["words"]))
+                    continue
+                words = call.say(
+                    "{mean:.2f} {currency}; a claim is {chance:.1f} % likely",
+                    mean=cell["mean"],
+                    currency=basic.currency,
+                    chance=100 * cell["claim_probability"],
+                )
+                paper.line(f"  {cell['cell']}  ", words)
+                for text in cell["warnings"]:
+                    paper.line("    ", faint(call.told(text)))
+            if lot:
+                words = call.say(
+                    "lot of {cells}: {mean:.2f} {currency}; in {level:g} % of cases not above {risk:.2f}, "
+                    "beyond it {tail:.2f} on average",
+                    cells=lot["cells"],
+                    mean=lot["mean"],
+                    currency=basic.currency,
+                    level=100 * level,
+                    risk=lot["value_at_risk"],
+                    tail=lot["expected_shortfall"],
+                )
+                paper.line("  ", words)
+        for text in told[0]["limits"]:
+            paper.line("  ", faint(call.told(text)))
+
+    call.show(told[0] if len(told) == 1 else {"cases": told}, draw)
+
+
+def _priced(
+    found: Any, known: Any, method: str | None, terms: Any, correlation: float, level: float, paths: int
+) -> dict[str, Any]:
+    from analysis.lifetime import warranty as promise
+    from analysis.lifetime.forecasts import DEFAULT, Past, forecast
+    from analysis.result import NotAssessable
+
+    rows: list[dict[str, Any]] = []
+    prices = []
+    limits: tuple[str, ...] = promise.LIMITS
+    for model, cells in sorted(found.items()):
+        for number, (cell, seen) in enumerate(sorted(cells.items())):
+            row: dict[str, Any] = {"model": model, "cell": cell}
+            made = forecast(Past(seen, model, known), terms.grid(seen.last), method or DEFAULT)
+            if isinstance(made, NotAssessable):
+                rows.append(row | {"not_assessable": made.reason, "words": made.words})
+                continue
+            one = promise.price(made, terms, paths, seed=number, level=level)
+            prices.append(one)
+            limits = one.limits
+            row |= {"mean": round(one.mean, 4), "claim_probability": round(one.claim_probability, 6)}
+            row |= {"value_at_risk": one.value_at_risk, "expected_shortfall": one.expected_shortfall}
+            row |= {"standard_error": round(one.standard_error, 4), "method": made.method}
+            rows.append(row | {"version": made.version, "warnings": list(made.warnings)})
+    lot = promise.lot_price(prices, correlation, level)
+    told = None if isinstance(lot, NotAssessable) else asdict(lot)
+    return {"currency": terms.currency, "cells": rows, "lot": told, "limits": list(limits)}
+
+
+COMMANDS: Final = {"lifetime": lifetime, "warranty": warranty}

@@ -400,11 +400,13 @@ def forecast(
         return _no("horizon", f"Cycle {cycles[-1]:g} lies beyond {reach:g}, where the fleet's reach ends.")
     if isinstance(alone, NotAssessable):
         if not lot.typical:
-            return _no("unlike", f"No cell of the fleet was like this one. And: {alone.words}")
+            return _no(
+                "unlike", f"No cell of the fleet that went on as far was like this one. And: {alone.words}"
+            )
         words = f"By the fleet alone; the cell's own past gives no forecast: {alone.words}"
         return _mixture(cycles, fleet, (lot,), np.ones(1), (words,))
     if not lot.typical:
-        words = "No cell of the fleet was like this one: by the cell's own past alone."
+        words = "No cell of the fleet that went on as far was like this one: by its own past alone."
         return _cell_only(alone, cycles, (words,))
     share = fleet_share(history, fleet)
     warnings: tuple[str, ...] = ()

@@ -41,7 +41,8 @@ type Kernel = Literal["rbf", "matern32"]
 # ln of s², ℓ, n² in standardised units.
 _LOWER: Final = np.log(np.array([1e-3, 0.05, 1e-6]))
 _UPPER: Final = np.log(np.array([1e3, 20.0, 1.0]))
-_STARTS: Final = np.log(np.array([[1.0, 1.5, 1e-4], [10.0, 3.0, 1e-3], [1.0, 0.3, 1e-1]]))
+_COARSE_LENGTHS: Final = np.exp(np.linspace(math.log(0.1), math.log(15.0), 12))
+_COARSE_RATIOS: Final = np.exp(np.linspace(math.log(1e-7), math.log(10.0), 12))
 _STEPS: Final = 60
 _STOP: Final = 1e-6
 _SQRT3: Final = math.sqrt(3.0)
@@ -122,10 +123,45 @@ def objective(theta: Array, distance: Array, data: Standardised, kernel: Kernel)
 
 
 def maximise(data: Standardised, kernel: Kernel) -> Array:
-    """Return ln s², ln ℓ, ln n² at the best of the optima reached from fixed starts, inside fixed bounds."""
+    """Return ln s², ln ℓ, ln n² at the best optimum in fixed bounds, from the two best valleys of a grid."""
     distance = np.abs(data.x[:, None] - data.x[None])
-    found = [_climb(start, distance, data, kernel) for start in _STARTS]
+    found = [_climb(start, distance, data, kernel) for start in _valleys(distance, data, kernel)]
     return min(found, key=lambda end: end[0])[1]
+
+
+def _valleys(distance: Array, data: Standardised, kernel: Kernel) -> list[Array]:
+    """Return where to start: for each ℓ of a grid the best n²/s², s² in closed form; of these the valleys.
+
+    One decomposition for each ℓ serves all ratios, as in `by_quadrature`; known variances wait for the climb.
+    """
+    k = np.array([correlation(distance, float(length), kernel)[0] for length in _COARSE_LENGTHS])
+    y = data.y
+    if data.basis.shape[1]:
+        contrasts = np.linalg.svd(data.basis.T)[2][data.basis.shape[1] :]
+        k, y = contrasts @ k @ contrasts.T, contrasts @ y
+    values, vectors = np.linalg.eigh(k)
+    square = np.square(y @ vectors)
+    total = np.maximum(values, 0.0)[:, None, :] + _COARSE_RATIOS[:, None]
+    signal = (square[:, None, :] / total).mean(axis=2)
+    score = len(y) * np.log(signal) + np.log(total).sum(axis=2)
+    ratio = score.argmin(axis=1)
+    low = score[np.arange(len(score)), ratio]
+    padded = np.concatenate([[np.inf], low, [np.inf]])
+    valleys = np.flatnonzero((low <= padded[:-2]) & (low <= padded[2:]))
+    best = valleys[np.argsort(low[valleys], kind="stable")][:2]
+    starts = [
+        np.log(
+            np.array(
+                [
+                    signal[i, ratio[i]],
+                    _COARSE_LENGTHS[i],
+                    signal[i, ratio[i]] * _COARSE_RATIOS[ratio[i]],
+                ]
+            )
+        )
+        for i in best
+    ]
+    return [np.clip(start, _LOWER, _UPPER) for start in starts]
 
 
 def _climb(start: Array, distance: Array, data: Standardised, kernel: Kernel) -> tuple[float, Array]:
@@ -196,7 +232,8 @@ def refusal(history: History, cycles: tuple[float, ...], method: str) -> NotAsse
     if np.ptp(soh) == 0:
         words = "The state of health never changed; there is no fade to carry forward."
         return NotAssessable("constant", words, method, VERSION)
-    if np.polyfit(np.array([o.cycle for o in seen]) - history.first, soh, 1)[0] >= 0:
+    cycle = np.array([o.cycle for o in seen])
+    if float((cycle - cycle.mean()) @ (soh - soh.mean())) >= 0:
         words = "The state of health rises over the history; there is no fade to carry forward."
         return NotAssessable("rising", words, method, VERSION)
     horizon = history.last + (HORIZON_SPANS - 1) * (history.last - history.first)

@@ -66,7 +66,8 @@ def _content(path: Path) -> bytes:
         with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
             content = file.read(MOST_BYTES + 1)
     except (OSError, EOFError) as error:
-        raise Invalid("{file} cannot be read: {why}", file=path.name, why=error) from error
+        why = getattr(error, "strerror", None) or error
+        raise Invalid("{file} cannot be read: {why}", file=path.name, why=why) from error
     if len(content) > MOST_BYTES:
         raise Invalid("{file} is too large.", file=path.name)
     return content
