@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from hashlib import sha256
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Final, Literal
 
@@ -36,6 +37,7 @@ MOST_WAITING: Final = 50
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 _WINDOW = timedelta(hours=1)
 _FREE_TRIES = 4
+_SHORT, _LONG = 30, 900  # seconds
 _LONGEST_NAME = 60
 
 
@@ -73,7 +75,7 @@ class Visitor:
 
 def digest_of(secret: str) -> str:
     """Return what the store knows of a secret."""
-    return sha256(secret.encode()).hexdigest()
+    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def read_name(name: str) -> str:
@@ -110,7 +112,7 @@ async def _matches(secret: str, password: str) -> bool:
         nobodys = _nobodys()
         try:
             return _HASHER.verify(secret or nobodys, password) and bool(secret)
-        except (VerificationError, InvalidHashError):
+        except (VerificationError, InvalidHashError, UnicodeEncodeError):
             return False
 
     return await asyncio.to_thread(check)
@@ -125,6 +127,22 @@ def _nobodys() -> str:
 def pause(failures: int, longest: int) -> int:
     """Return the seconds to wait after so many failures: 0 for the first ones, then doubling."""
     return 0 if failures < _FREE_TRIES else min(2 ** min(failures - _FREE_TRIES + 1, 30), longest)
+
+
+def _network(address: str) -> tuple[str, int]:
+    """Return what counts as one address, and its longest pause: an IPv6 network is one, its hosts are free.
+
+    What comes from this machine may be everybody, by way of a proxy that does not say for whom it asks.
+    """
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return "", _SHORT
+    if isinstance(found, IPv6Address):
+        found = found.ipv4_mapped or found
+    if isinstance(found, IPv6Address) and not found.is_loopback:
+        return str(IPv6Network((found, 64), strict=False)), _LONG
+    return str(found), _SHORT if found.is_loopback else _LONG
 
 
 class Door:
@@ -149,7 +167,8 @@ class Door:
     async def _enter(self, name: str, password: str, address: str) -> tuple[str, Visitor]:
         name = unicodedata.normalize("NFKC", name).strip().lower()
         # By address, and more leniently by name, so that a stranger cannot lock somebody out for long.
-        watched = ((digest_of(f"address {address}"), 900), (digest_of(f"name {name}"), 30))
+        network, longest = _network(address)
+        watched = ((digest_of(f"address {network}"), longest), (digest_of(f"name {name}"), _SHORT))
 
         def look(desk: Desk) -> tuple[int, User | None]:
             seconds = 0
@@ -338,9 +357,13 @@ async def redeem(store: Store, secret: str, name: str, password: str, language: 
         if desk.passed(entry.digest) is None:
             raise Unknown("this link has been used or has expired; ask for a new one")
         known = desk.user(name)
-        user = User(name, secret_hash, entry.rank, language or (known.language if known else ""))
+        # What the user may do now counts, not what they might when the link was made.
+        rank = known.rank if known and entry.user else entry.rank
+        user = User(name, secret_hash, rank, language or (known.language if known else ""))
         desk.drop_pass(entry.digest)
         desk.keep_user(user)
+        if rank == "admin" and (first := desk.setting("first-link")):
+            desk.drop_pass(first)
         _end_sessions(desk, name)
         return user
 

@@ -890,8 +890,9 @@ class SqlDesk:
         self._write(insert(login_failure).inline(), {"who": who, "at": self.now})
 
     def failures(self, who: str, since: datetime) -> int:
-        """Count failed logins since a time."""
-        query = select(func.count()).where(login_failure.c.who == who, login_failure.c.at >= since)
+        """Count failed logins since a time; those of a time to come are of a clock that was wrong."""
+        at = login_failure.c.at
+        query = select(func.count()).where(login_failure.c.who == who, at >= since, at <= self.now)
         return int(self._value(query))
 
 
