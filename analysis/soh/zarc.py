@@ -1,5 +1,6 @@
 """One-ZARC equivalent circuit, fitted to many spectra at once by variable projection."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,8 +80,8 @@ def fit(frequencies_hz: Array, impedance_ohm: Array) -> Circuits:
         moving[took[gained[better] < TOLERANCE]] = False
         moving[kept[damping[kept] > 1e6]] = False  # noqa: PLR2004 - no direction leads down any more
     basis, _ = _basis(omega, log_tau, alpha)
-    linear = _solve(_real(basis * weight[..., None]), target)
-    r0, inductance, r1, sigma = linear.T
+    linear = _solver(_real(basis * weight[..., None]))(target[..., None])
+    r0, inductance, r1, sigma = linear[..., 0].T
     return Circuits(r0, inductance, r1, np.exp(log_tau), alpha, sigma, np.sqrt(cost / len(omega)))
 
 
@@ -101,13 +102,13 @@ def _basis(omega: Array, log_tau: Array, alpha: Array) -> tuple[Array, Array]:
     return columns, np.stack([slope * alpha[:, None], slope * log_s], axis=-1)
 
 
-def _solve(a: Array, b: Array) -> Array:
-    """Solve the least squares of each row by its normal equations, columns scaled to length one."""
-    size = np.linalg.norm(a, axis=1)
-    scaled = a / size[:, None, :]
-    normal = np.swapaxes(scaled, 1, 2) @ scaled + 1e-12 * np.eye(a.shape[2])
-    solution: Array = np.linalg.solve(normal, np.swapaxes(scaled, 1, 2) @ b[..., None])[..., 0] / size
-    return solution
+def _solver(a: Array) -> Callable[[Array], Array]:
+    """Return what solves the least squares of each row, by normal equations with columns of length one."""
+    size = np.sqrt(np.einsum("bmk,bmk->bk", a, a))
+    turned = np.swapaxes(a / size[:, None, :], 1, 2)
+    normal = turned @ np.swapaxes(turned, 1, 2) + 1e-12 * np.eye(a.shape[2])
+    inverse = np.linalg.inv(normal) @ turned / size[:, :, None]
+    return lambda b: inverse @ b
 
 
 def _project(
@@ -116,25 +117,22 @@ def _project(
     """Return cost (B,), residual (B, 2n) and Kaufman's Jacobian (B, 2n, 2), the linear part eliminated."""
     basis, slopes = _basis(omega, log_tau, alpha)
     a = _real(basis * weight[..., None])
-    linear = _solve(a, target)
-    rest = (a @ linear[..., None])[..., 0] - target
-    moved = _real(slopes * weight[..., None]) * linear[:, None, 2:3]
-    inside = np.stack([_solve(a, moved[..., k]) for k in range(2)], axis=-1)
-    return (rest**2).sum(axis=1), rest, moved - a @ inside
+    solve = _solver(a)
+    linear = solve(target[..., None])
+    rest = (a @ linear)[..., 0] - target
+    moved = _real(slopes * weight[..., None]) * linear[:, 2:3, :]
+    return (rest**2).sum(axis=1), rest, moved - a @ solve(moved)
 
 
 def _start(omega: Array, weight: Array, target: Array) -> tuple[Array, Array]:
     """Return for each row the best (ln τ, α) of a coarse grid."""
-    best = np.full(len(target), np.inf)
-    log_tau, alpha = np.zeros(len(target)), np.zeros(len(target))
-    for at in np.linspace(-np.log(omega.max()), -np.log(omega.min()), 6)[1:-1]:
-        for shape in (0.55, 0.85):
-            tau_here, alpha_here = np.full(len(target), at), np.full(len(target), shape)
-            basis, _ = _basis(omega, tau_here, alpha_here)
-            a = _real(basis * weight[..., None])
-            linear = _solve(a, target)
-            cost = (((a @ linear[..., None])[..., 0] - target) ** 2).sum(axis=1)
-            cost[linear[:, 2] < 0] += 1.0  # an arc turned inside out is a last resort
-            better = cost < best
-            best[better], log_tau[better], alpha[better] = cost[better], at, shape
-    return log_tau, alpha
+    places = np.linspace(-np.log(omega.max()), -np.log(omega.min()), 6)[1:-1]
+    log_tau, alpha = (grid.ravel() for grid in np.meshgrid(places, (0.55, 0.85)))
+    basis, _ = _basis(omega, log_tau, alpha)
+    a = _real((basis[None] * weight[:, None, :, None]).reshape(-1, len(omega), 4))
+    wanted = np.repeat(target, len(alpha), axis=0)[..., None]
+    linear = _solver(a)(wanted)
+    cost = ((a @ linear - wanted)[..., 0] ** 2).sum(axis=1)
+    cost[linear[:, 2, 0] < 0] += 1.0  # an arc turned inside out is a last resort
+    best = cost.reshape(len(target), -1).argmin(axis=1)
+    return log_tau[best], alpha[best]
