@@ -202,6 +202,19 @@ def member(books: Books, did: str) -> Member | None:
     return next((m for m in books.members() if m.did == did), None)
 
 
+def ancestry(books: Books, code: str) -> list[Item]:
+    """Return an item, then what it came out of, as far as we know it.
+
+    Others tell us what is part of what, so the way up may lead in a circle; it is gone round once.
+    """
+    found: dict[str, Item] = {}
+    item = books.item(code)
+    while item is not None and item.code not in found:
+        found[item.code] = item
+        item = books.item(item.part_of) if item.part_of else None
+    return list(found.values())
+
+
 @dataclass(frozen=True)
 class Issue:
     """Seal `claim`, about `about` (an item code or a DID), as a credential of ours."""

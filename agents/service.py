@@ -751,10 +751,15 @@ def why_void(exchange: Exchange, said: Said) -> str:
 
 
 def told_of(problem: str) -> str:
-    """Return in words what was wrong with a message; our own template is filled, a peer's has no values."""
-    told = json.loads(problem)
-    template, values = str(told["template"]), told["values"]
-    return template.format(**values) if values else template
+    """Return in words what was wrong with a message: a template with its values, or plain words."""
+    try:
+        told = json.loads(problem)
+        words, values = str(told["template"]), dict(told["values"] or {})
+    except (ValueError, LookupError, TypeError):
+        return problem
+    for name, value in values.items():
+        words = words.replace(f"{{{name}}}", str(value))
+    return words
 
 
 def its_own(claim: Claim, issuer: str) -> bool:

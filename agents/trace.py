@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from agents.role import Books, Held, Item, member
+from agents.role import Books, Held, Item, ancestry, member
 from quality.lifecycle import Life
 from schemas.errors import Fault, Invalid, Unknown
 from schemas.events import Event
@@ -109,17 +109,11 @@ def trace(books: Books, code: str, check: Checked) -> Trace:
 
 
 def _chain(books: Books, code: str) -> list[Link]:
-    item = books.item(code)
-    if item is None:
+    above = ancestry(books, code)
+    if not above:
         raise Unknown("we have no item {code}", code=code)
-    above, seen = [item], {code}
-    while (parent := above[0].part_of) and parent not in seen:
-        seen.add(parent)
-        found = books.item(parent)
-        if found is None:
-            break
-        above.insert(0, found)
-    links = [_link(books, one, "part of" if place else "", code) for place, one in enumerate(above)]
+    seen = {one.code for one in above}
+    links = [_link(books, one, "part of" if n else "", code) for n, one in enumerate(reversed(above))]
     below = books.containers(code)
     while below:
         fresh = [one for one in below if one.code not in seen and not _dissolved(books, one)]
@@ -127,7 +121,7 @@ def _chain(books: Books, code: str) -> list[Link]:
         links += [_link(books, one, "went into", code) for one in fresh]
         below = [further for one in fresh for further in books.containers(one.code)]
     if not books.containers(code):
-        links += [_link(books, one, "made of", code) for c in item.made_of if (one := books.item(c))]
+        links += [_link(books, one, "made of", code) for c in above[0].made_of if (one := books.item(c))]
     return links
 
 

@@ -15,7 +15,6 @@ from uuid import uuid4
 from schemas.errors import Fault, Invalid, Unavailable
 
 API: Final = "/api/v1"
-MOST_FILE_BYTES: Final = 50 * 1000 * 1000
 SECONDS: Final = 120.0
 # What a broken connection looks like; whether the agent heard us, the key decides, not we.
 _BROKEN = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, http.client.HTTPException)
@@ -196,6 +195,8 @@ class Client:
 
 def digest_of(file: Path) -> str:
     """Return a file's SHA-256, or raise `Invalid` where it cannot be evidence."""
+    from agents.evidence import MOST_FILE_BYTES  # cryptography behind it, needed for files only
+
     try:
         if file.stat().st_size > MOST_FILE_BYTES:
             raise Invalid(

@@ -260,9 +260,7 @@ def record_measurement(form: MeasuredForm, case: Case) -> list[Effect]:
     from analysis.soh.spectrum import Spectrum
 
     measured = Measurement.from_json(form.measurement)
-    known(case.books, [measured.cell], "cell")
-    item = case.books.item(measured.cell)
-    assert item is not None
+    (item,) = known(case.books, [measured.cell], "cell")
     spectrum = Spectrum(
         measured.frequencies_hz,
         measured.real_ohm,

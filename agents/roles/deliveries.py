@@ -84,8 +84,7 @@ def offer_lot(form: OfferForm, case: Case) -> list[Effect]:
 
 def unlotted(message: Because, case: Case) -> list[Effect]:
     """Take the lot apart again: it was not sold."""
-    offer = case.here.last(Offer)
-    codes = (*(line.item for line in offer.lines), offer.lot)
+    codes = _offered(case.here.last(Offer))
     return [happened(case, code, "unlotted", how=message.reason) for code in codes]
 
 
@@ -117,22 +116,25 @@ def ship_lot(form: Ship, case: Case) -> list[Effect]:
 
 def all_delivered(message: Accept, case: Case) -> list[Effect]:
     """Note that everything was accepted."""
-    return _delivered(case, {})
+    return _delivered(case, {}, who=case.them.name)
 
 
 def delivered_in_part(message: AcceptInPart, case: Case) -> list[Effect]:
     """Note what was accepted and what was not."""
-    return _delivered(case, _reasons(case, message.rejected))
+    return _delivered(case, _reasons(case, message.rejected), who=case.them.name)
 
 
-def _delivered(case: Case, reasons: dict[str, str]) -> list[Effect]:
-    offer = case.here.last(Offer)
+def _delivered(case: Case, reasons: Mapping[str, str], *, who: str = "") -> list[Effect]:
     return [
-        happened(case, code, "rejected", details={"reason": reasons[code]}, who=case.them.name)
+        happened(case, code, "rejected", details={"reason": reasons[code]}, who=who)
         if code in reasons
-        else happened(case, code, "accepted", who=case.them.name)
-        for code in (*(line.item for line in offer.lines), offer.lot)
+        else happened(case, code, "accepted", who=who)
+        for code in _offered(case.here.last(Offer))
     ]
+
+
+def _offered(offer: Offer) -> tuple[str, ...]:
+    return (*(line.item for line in offer.lines), offer.lot)
 
 
 def _reasons(case: Case, rejected: Sequence[Rejection]) -> dict[str, str]:
@@ -181,7 +183,7 @@ def check_shipment(message: Ship, case: Case) -> list[Effect]:
             raise Invalid("the {type} of {code} is missing", type=type_, code=code)
         return stated[code, type_]
 
-    only_about(case, _at_hand(case, (offer.lot, *(one.item for one in offer.lines))))
+    only_about(case, _at_hand(case, _offered(offer)))
     lot = ItemIdentity.model_validate(statement(offer.lot, "ItemIdentity"))
     if set(lot.made_of) != {item.item for item in offer.lines}:
         raise Invalid("the lot {code} is not made of the items offered", code=offer.lot)
@@ -209,22 +211,12 @@ def _at_hand(case: Case, codes: Sequence[str]) -> set[str]:
 
 def accept_lot(form: Nothing, case: Case) -> list[Effect]:
     """Accept everything that arrived."""
-    offer = case.here.last(Offer)
-    codes = (offer.lot, *(line.item for line in offer.lines))
-    return [*(happened(case, code, "accepted") for code in codes), Send(Accept())]
+    return [*_delivered(case, {}), Send(Accept())]
 
 
 def accept_lot_in_part(form: AcceptInPart, case: Case) -> list[Effect]:
     """Accept all but some items, and say why."""
-    reasons = _reasons(case, form.rejected)
-    offer = case.here.last(Offer)
-    effects: list[Effect] = [happened(case, offer.lot, "accepted")]
-    for item in offer.lines:
-        if item.item in reasons:
-            effects.append(happened(case, item.item, "rejected", details={"reason": reasons[item.item]}))
-        else:
-            effects.append(happened(case, item.item, "accepted"))
-    return [*effects, Send(form)]
+    return [*_delivered(case, _reasons(case, form.rejected)), Send(form)]
 
 
 def return_items(form: Return, case: Case) -> list[Effect]:

@@ -3,9 +3,9 @@
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from agents.role import Books, Case, Held, Issue, Record
+from agents.role import Books, Case, Held, Issue, Item, Record, ancestry
 from protocols.exchange import Message
 from quality.lifecycle import Life
 from schemas.claims import HandlingRecord
@@ -22,12 +22,6 @@ class Form(BaseModel):
 
 class Nothing(Form):
     """A form without fields: the button alone says it."""
-
-
-class Why(Form):
-    """A form that asks for the reason alone."""
-
-    reason: str = Field(min_length=1, max_length=1000, title="Reason")
 
 
 def say[M: Message](message: type[M], form: BaseModel) -> M:
@@ -68,14 +62,17 @@ def happened(
     )
 
 
-def known(books: Books, codes: Iterable[Code], kind: str | None = None) -> None:
-    """Raise `Unknown` for the first code that names no item here, `Invalid` for one of another kind."""
+def known(books: Books, codes: Iterable[Code], kind: str | None = None) -> list[Item]:
+    """Return these items; raise `Unknown` for the first that is not here, `Invalid` for another kind."""
+    found: list[Item] = []
     for code in codes:
         item = books.item(code)
         if item is None:
             raise Unknown("we have no item {code}", code=code)
         if kind and item.kind != kind:
             raise Invalid("{code} is a {kind}, not a {wanted}", code=code, kind=item.kind, wanted=kind)
+        found.append(item)
+    return found
 
 
 def latest(books: Books, about: str, type: str) -> Held | None:
@@ -96,16 +93,8 @@ def only_about(case: Case, codes: Container[str]) -> None:
 
 
 def lineage(books: Books, code: str) -> list[Life]:
-    """Return an item's life here, then the lives of what it came out of, as far as we know them.
-
-    Others tell us what is part of what, so the way up may lead in a circle; it is gone round once.
-    """
-    lives: dict[str, Life] = {}
-    above = books.item(code)
-    while above is not None and above.code not in lives:
-        lives[above.code] = Life(above.code, above.kind, books.events(above.code, ours=True))
-        above = books.item(above.part_of) if above.part_of else None
-    return list(lives.values())
+    """Return an item's life here, then the lives of what it came out of, as far as we know them."""
+    return [Life(one.code, one.kind, books.events(one.code, ours=True)) for one in ancestry(books, code)]
 
 
 def handling_record(books: Books, item: str, *now: Record) -> Issue | None:

@@ -13,7 +13,7 @@ from aiohttp import BodyPartReader, web
 
 from agents import accounts
 from agents.accounts import Unidentified, Visitor
-from agents.evidence import clean_name
+from agents.evidence import MOST_FILE_BYTES, clean_name
 from agents.role import Evidence, Rank
 from agents.web.context import Context
 from agents.web.problems import (
@@ -41,7 +41,6 @@ LANGUAGE: Final = web.RequestKey("language", str)
 VISIT: Final = web.RequestKey("visit", str)
 
 MOST_BYTES: Final = 1 << 20
-MOST_FILE_BYTES: Final = 50 * 1000 * 1000
 MOST_FIELDS: Final = 20_000
 UNSAFE: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 HEADERS: Final = {

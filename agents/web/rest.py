@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from agents import accounts
 from agents.accounts import Visitor
+from agents.evidence import MOST_FILE_BYTES
 from agents.ports import Desk
 from agents.role import RANKS, Action, Rank
 from agents.service import read_form
@@ -19,7 +20,6 @@ from agents.web import views
 from agents.web.context import Context
 from agents.web.gate import (
     DOOR,
-    MOST_FILE_BYTES,
     address_of,
     context_of,
     is_loopback,

@@ -1,15 +1,15 @@
 """What can be seen: each view once, as the REST API answers it and as the pages show it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from agents.ports import Desk, Job, Letter, Pass, User
-from agents.role import Action, Dealing, Evidence, Held, Item, Peer, Play, Rank
-from agents.service import Done, about, roles_of
+from agents.role import Action, Dealing, Evidence, Held, Item, Peer, Play, Rank, ancestry
+from agents.service import Done, about, roles_of, told_of
 from agents.web.context import Context
 from credentials.integrity import verify
 from governance.framework import Framework
@@ -404,7 +404,7 @@ class Seeing:
             at=letter.at,
             order=letter.order,
             standing=_standing(said, exchange),
-            problem=_words(letter.problem or (said.void if said else "")),
+            problem=told_of(letter.problem or (said.void if said else "")),
             delivery=letter.status,
             attempts=letter.attempts,
             body=_object(letter.body),
@@ -443,17 +443,11 @@ class Seeing:
     def story(self, code: str) -> ItemStory:
         """Show an item with its life."""
         code = read_code(code)
-        item = self.desk.item(code)
+        line = ancestry(self.desk, code)
         events, credentials = self.desk.events(code), self.desk.credentials(code)
-        if item is None:
-            if not events and not credentials:
-                raise Unknown("we have no item {code}", code=code)
-            item = Item(code, kind_of(code), "")
-        above: list[Item] = []
-        up = item.part_of
-        while up and (next_up := self.desk.item(up)) and next_up not in above:
-            above.append(next_up)
-            up = next_up.part_of
+        if not (line or events or credentials):
+            raise Unknown("we have no item {code}", code=code)
+        item, *above = line or [Item(code, kind_of(code), "")]
         made_of = [self.desk.item(part) or Item(part, kind_of(part), "") for part in item.made_of]
         parts = {part.code: part for part in [*made_of, *self.desk.items(part_of=code)]}
         mine = {event.id for event in self.desk.events(code, ours=True)}
@@ -525,7 +519,7 @@ class Seeing:
                 kind=letter.kind,
                 at=letter.at,
                 attempts=letter.attempts,
-                problem=_words(letter.problem),
+                problem=told_of(letter.problem),
             )
             for letter in self.desk.dead_letters(limit)
         ]
@@ -582,16 +576,3 @@ def _object(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _words(problem: str) -> str:
-    """Return a stored problem as words: those we wrote are JSON, a peer's are plain."""
-    told = _object(problem)
-    template, values = told.get("template"), told.get("values")
-    if isinstance(template, str):
-        words = template
-        if isinstance(values, Mapping):
-            for name, value in values.items():
-                words = words.replace("{" + str(name) + "}", str(value))
-        return words
-    return problem

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.fields import FieldInfo
 
 from agents.cli.actions import command_for, everything
 from agents.cli.forms import Form, written
@@ -60,11 +61,18 @@ def values(annotation: Any, metadata: tuple[Any, ...] = ()) -> st.SearchStrategy
     return st.dictionaries(st.text("abc", min_size=1), st.integers(-(2**53), 2**53) | TEXT, max_size=3)
 
 
+def offered(info: FieldInfo) -> st.SearchStrategy[Any] | None:
+    """Return the choices that a field offers beside its type, if it does."""
+    extra = info.json_schema_extra
+    choices = extra.get("choices") if isinstance(extra, dict) else None
+    return st.lists(st.sampled_from(choices), max_size=4).map(tuple) if isinstance(choices, list) else None
+
+
 @st.composite
 def models(draw: st.DrawFn, model: type[BaseModel]) -> BaseModel:
     """Return a filled model."""
     filled = {
-        name: draw(values(info.annotation, tuple(info.metadata)))
+        name: draw(offered(info) or values(info.annotation, tuple(info.metadata)))
         for name, info in model.model_fields.items()
         if info.is_required() or draw(st.booleans())
     }
