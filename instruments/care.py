@@ -4,9 +4,10 @@ Nothing here stops a measurement; it says what to see to, and the words can stan
 """
 
 import csv
+import tomllib
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
@@ -186,6 +187,33 @@ def read_room(lines: Iterable[str]) -> tuple[Climate, ...]:
         except (KeyError, TypeError, ValueError):
             raise Invalid("line {line} of the room's record cannot be read", line=number) from None
     return tuple(sorted(found, key=lambda reading: reading.at))
+
+
+def read(text: str, room: Iterable[str] = ()) -> Care:
+    """Read what is on record from TOML, and the room's from the lines of a CSV file.
+
+    `[calibrated_until]` names dates by serial number, each `[[zero_adjustment]]` holds the fields of
+    `ZeroAdjustment`, `[limits]` may hold `relay_life`, `zero_valid_h` and `calibration_notice_d`.
+    """
+    try:
+        found = tomllib.loads(text)
+        limits = dict(found.get("limits", {}))
+        chosen = Limits()
+        if "relay_life" in limits:
+            chosen = replace(chosen, relay_life=int(limits.pop("relay_life")))
+        if "zero_valid_h" in limits:
+            chosen = replace(chosen, zero_valid=timedelta(hours=float(limits.pop("zero_valid_h"))))
+        if "calibration_notice_d" in limits:
+            notice = timedelta(days=float(limits.pop("calibration_notice_d")))
+            chosen = replace(chosen, calibration_notice=notice)
+        zeros = [ZeroAdjustment(**each) for each in found.get("zero_adjustment", ())]
+        until = dict(found.get("calibrated_until", {}))
+        right = all(isinstance(z.at, datetime) and z.at.tzinfo for z in zeros)
+        if limits or not right or not all(isinstance(day, date) for day in until.values()):
+            raise ValueError(", ".join(limits) or "a date or time that is none")
+    except (TypeError, ValueError, AttributeError) as error:
+        raise Invalid("the record of the instruments cannot be read: {error}", error=error) from error
+    return Care({z.id: z for z in zeros}, until, read_room(room), chosen)
 
 
 def _warning(concern: Concern, **values: object) -> Warning:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from instruments.care import Care, read
 from instruments.measurement import Measurement, Outcome, Settings
 from instruments.picture import Trace, svg
 from instruments.shift import Journal, Order, Summary, run
@@ -127,6 +128,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", choices=["FAST", "MED", "SLOW"], default="MED")
     parser.add_argument("--journal", type=Path, default=Path("shift.journal"), help="default: %(default)s")
     parser.add_argument("--picture", type=Path, help="SVG of the spectra, drawn anew after each cell")
+    parser.add_argument("--care", type=Path, help="TOML with zero adjustments and calibrations, for warnings")
+    parser.add_argument("--room", type=Path, help="CSV of the room's temperature: at, temp_c, …")
     parser.add_argument("--json", action="store_true", help="the summary as one JSON document")
     asked = parser.parse_args(argv)
     try:
@@ -143,6 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 station.stop()
 
         signal.signal(signal.SIGINT, stop)
+        care = _care(asked.care, asked.room)
         order = Order(asked.operator, asked.temperature, asked.soc, asked.zero)
         with Journal(asked.journal) as journal:
             screen = Screen(asked.picture, journal.outcomes.values())
@@ -151,11 +155,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"meguri: {error}\n")
         return 2
     with suppress(BrokenPipeError):
-        _report(summary, sum(map(len, loads)), as_json=asked.json)
+        _report(summary, sum(map(len, loads)), care, as_json=asked.json)
     return 0 if len(summary.outcomes) == sum(map(len, loads)) else 3
 
 
-def _report(summary: Summary, cells: int, *, as_json: bool) -> None:
+def _care(care: Path | None, room: Path | None) -> Care | None:
+    if care is None and room is None:
+        return None
+    lines = room.read_text("utf-8").splitlines(keepends=True) if room else ()
+    return read(care.read_text("utf-8") if care else "", lines)
+
+
+def _report(summary: Summary, cells: int, care: Care | None, *, as_json: bool) -> None:
+    warnings: dict[str, list[str]] = {}
+    for outcome in summary.outcomes.values():
+        if care is not None and isinstance(outcome, Measurement):
+            for warning in care.warnings(outcome):
+                warnings.setdefault(warning.words, []).append(outcome.cell)
     measured = sum(isinstance(outcome, Measurement) for outcome in summary.outcomes.values())
     document: dict[str, Any] = {
         "cells": cells,
@@ -163,6 +179,7 @@ def _report(summary: Summary, cells: int, *, as_json: bool) -> None:
         "skipped": {o.cell: o.words for o in summary.outcomes.values() if not isinstance(o, Measurement)},
         "open": cells - len(summary.outcomes),
         "broken": dict(summary.broken),
+        "warnings": warnings,
         "stopped": summary.stopped,
     }
     if as_json:
@@ -170,6 +187,8 @@ def _report(summary: Summary, cells: int, *, as_json: bool) -> None:
         return
     skipped = len(document["skipped"])
     sys.stdout.write(f"{cells} cells: {measured} measured, {skipped} skipped, {document['open']} open\n")
+    for words, touched in warnings.items():
+        sys.stdout.write(f"see to it: {words} ({len(touched)} cells)\n")
     for rack, words in summary.broken.items():
         sys.stdout.write(f"{rack} gave up: {words}\n")
 

@@ -1,14 +1,16 @@
 """What there is to see to beside a measurement."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from instruments.analyser import Analysis, SimulatedAnalyser, analyser
-from instruments.care import WORDS, Care, Climate, Concern, Limits, ZeroAdjustment, read_room
+from instruments.care import WORDS, Care, Climate, Concern, Limits, ZeroAdjustment, read, read_room
 from instruments.commands import Identity
 from instruments.measurement import Measurement, Settings
 from instruments.spectra import circuits
@@ -140,3 +142,28 @@ def test_what_is_no_analysis_is_refused() -> None:
         Analysis("A", float("nan"), 0.02, 3.7, 10.0, Identity("", "", "", ""))
     with pytest.raises(Unknown, match="goiku"):
         analyser("goiku")
+
+
+def test_the_page_shows_a_record_that_is_read() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "diagnosis.md").read_text("utf-8")
+    (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.M | re.S)
+    care = read(example + "[limits]\nrelay_life = 5\nzero_valid_h = 8\ncalibration_notice_d = 10\n")
+    assert care.zero_adjustments["Z-0511"].meter_serial in care.calibrated_until
+    assert (care.limits.relay_life, care.limits.zero_valid) == (5, timedelta(hours=8))
+    assert Concern.ZERO_OTHER in concerns(care, replace(MEASUREMENT, zero_adjustment="Z-0511"))
+    assert read("") == Care()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[",
+        "limits = 5",
+        "[limits]\nmeasure = 1",
+        "[[zero_adjustment]]\nid = 1",
+        '[calibrated_until]\nA = "soon"',
+    ],
+)
+def test_what_is_no_record_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="cannot be read"):
+        read(text)

@@ -65,9 +65,13 @@ async def test_a_session_measures_draws_and_goes_on(tmp_path: Path) -> None:
         done = await asyncio.to_thread(session, *place, "A\n101\nB\n102\nstart\n")
         assert (done.returncode, done.stdout) == (0, "2 cells: 1 measured, 1 skipped, 0 open\n")
         assert "reversed" in done.stderr
-        again = await asyncio.to_thread(session, *place, "A\n101\nB\n102\nC\n103\n", "--json")
+        (tmp_path / "care.toml").write_text("[calibrated_until]\nSIM000000 = 2020-01-01\n")
+        again = await asyncio.to_thread(
+            session, *place, "A\n101\nB\n102\nC\n103\n", "--json", "--care", str(tmp_path / "care.toml")
+        )
         found = json.loads(again.stdout)
         assert (found["cells"], found["measured"], list(found["skipped"])) == (3, 2, ["B"])
+        assert found["warnings"]["the calibration of SIM000000 ended on 2020-01-01"] == ["A", "C"]
         assert rack.relay_counts == {101: 1, 102: 2, 103: 1}
         picture = (tmp_path / "spectra.svg").read_text()
         assert [t.text for t in ElementTree.fromstring(picture).iter() if t.tag.endswith("title")].count(
