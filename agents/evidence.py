@@ -176,13 +176,21 @@ class Vault:
 
     @contextmanager
     def _draft(self, limit: int) -> Iterator[tuple[Draft, Path]]:
-        handle, name = tempfile.mkstemp(dir=self.folder / "files", prefix="new-")
-        path = Path(name)
+        path = None
         try:
+            handle, name = tempfile.mkstemp(dir=self.folder / "files", prefix="new-")
+            path = Path(name)
             with os.fdopen(handle, "wb") as file:
                 yield Draft(file, limit), path
+        except OSError as error:
+            if isinstance(error, ConnectionError | TimeoutError):
+                raise  # where the file comes from, not where it goes to
+            raise Unavailable(
+                "the file cannot be kept: {reason}", reason=error.strerror or type(error).__name__
+            ) from error
         finally:
-            path.unlink(missing_ok=True)
+            if path:
+                path.unlink(missing_ok=True)
 
     def _enter(self, draft: Draft, path: Path, expect: str) -> Stored:
         stored = draft.stored

@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from agents import accounts
 from agents.accounts import Unidentified, Visitor
@@ -56,6 +57,7 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "geolocation=(), microphone=()",
     "Cache-Control": "no-store",
+    "Server": "Meguri",
 }
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -135,6 +137,13 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
+
+
+def is_here(request: web.Request) -> bool:
+    """Say whether the caller runs on this machine and knows it: a website may lead its own name here."""
+    host = urlsplit(f"//{request.host}").hostname or ""
+    named = is_loopback(host) or host == "localhost"
+    return named and is_loopback(request.remote or "") and is_loopback(address_of(request))
 
 
 def language_of(request: web.Request) -> str:
@@ -221,7 +230,10 @@ async def posted(request: web.Request) -> Posted:
     """Return a posted form that came from our own pages; files go to the vault, their digests in the form."""
     found = Posted()
     if request.content_type == "multipart/form-data":
-        await _read_parts(request, found)
+        try:
+            await _read_parts(request, found)
+        except (ValueError, HttpProcessingError):
+            raise NotJson("the form could not be read") from None
     elif request.content_type == "application/x-www-form-urlencoded":
         try:
             pairs = parse_qsl(
@@ -236,10 +248,7 @@ async def posted(request: web.Request) -> Posted:
 
 
 async def _read_parts(request: web.Request, found: Posted) -> None:
-    try:
-        reader = await request.multipart()
-    except ValueError:
-        raise NotJson("the form could not be read") from None
+    reader = await request.multipart()
     room, count = MOST_BYTES, 0
     while (part := await reader.next()) is not None:
         count += 1
@@ -333,7 +342,9 @@ async def explained(request: web.Request, handler: Handler) -> web.StreamRespons
     except (ConnectionError, TimeoutError):
         raise
     except Exception:
-        LOG.exception("%s %s failed", request.method, request.path)
+        # Not the path itself: it may hold a one-time link or an item's code.
+        resource = request.match_info.route.resource
+        LOG.exception("%s %s failed", request.method, resource.canonical if resource else "")
         problem = problem_of_status(500, language_of(request))
     if for_programs(request):
         response = web.json_response(

@@ -22,7 +22,7 @@ from agents.web.gate import (
     DOOR,
     address_of,
     context_of,
-    is_loopback,
+    is_here,
     json_of,
     keep_file,
     must_be,
@@ -421,6 +421,8 @@ async def log_in(request: web.Request) -> web.Response:
     """Log in by name and password; the session is a cookie."""
     form = read_form(Login, await json_of(request))
     secret, visitor = await request.app[DOOR].enter(form.name, form.password, address_of(request))
+    if (before := visitor_of(request)) is not None and before.kind == "session":
+        await accounts.leave(context_of(request).agent.store, before)
     response = answer(_session(visitor), 201)
     open_session(request, response, secret)
     return response
@@ -560,9 +562,7 @@ async def blob(request: web.Request) -> web.StreamResponse:
 
 async def metrics(request: web.Request) -> web.Response:
     """Tell the figures of operation, as Prometheus reads them."""
-    if visitor_of(request) is None and not (
-        is_loopback(request.remote or "") and is_loopback(address_of(request))
-    ):
+    if not is_here(request):
         must_be(request)
     context = context_of(request)
 
