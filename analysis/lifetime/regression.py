@@ -41,7 +41,8 @@ type Kernel = Literal["rbf", "matern32"]
 # ln of s², ℓ, n² in standardised units.
 _LOWER: Final = np.log(np.array([1e-3, 0.05, 1e-6]))
 _UPPER: Final = np.log(np.array([1e3, 20.0, 1.0]))
-_COARSE_LENGTHS: Final = np.exp(np.linspace(math.log(0.1), math.log(15.0), 12))
+_COARSE_LENGTHS: Final = np.exp(np.linspace(math.log(0.1), math.log(15.0), 9))
+_RIVAL: Final = 6.0
 _COARSE_RATIOS: Final = np.exp(np.linspace(math.log(1e-7), math.log(10.0), 12))
 _STEPS: Final = 60
 _STOP: Final = 1e-6
@@ -101,8 +102,7 @@ def objective(theta: Array, distance: Array, data: Standardised, kernel: Kernel)
     full = signal * k
     full[diagonal, diagonal] += noise + data.known
     lower = np.linalg.cholesky(full)
-    half = np.linalg.inv(lower)
-    p = half.T @ half
+    p = np.linalg.inv(full)
     value = float(np.log(lower[diagonal, diagonal]).sum())
     if data.basis.shape[1]:
         pushed = p @ data.basis
@@ -132,7 +132,8 @@ def maximise(data: Standardised, kernel: Kernel) -> Array:
 def _valleys(distance: Array, data: Standardised, kernel: Kernel) -> list[Array]:
     """Return where to start: for each ℓ of a grid the best n²/s², s² in closed form; of these the valleys.
 
-    One decomposition for each ℓ serves all ratios, as in `by_quadrature`; known variances wait for the climb.
+    The second valley counts where its -2 ln L comes within 6 of the first's. One decomposition for each ℓ
+    serves all ratios, as in `by_quadrature`; known variances wait for the climb.
     """
     k = np.array([correlation(distance, float(length), kernel)[0] for length in _COARSE_LENGTHS])
     y = data.y
@@ -149,6 +150,7 @@ def _valleys(distance: Array, data: Standardised, kernel: Kernel) -> list[Array]
     padded = np.concatenate([[np.inf], low, [np.inf]])
     valleys = np.flatnonzero((low <= padded[:-2]) & (low <= padded[2:]))
     best = valleys[np.argsort(low[valleys], kind="stable")][:2]
+    best = best[low[best] <= low[best[0]] + _RIVAL]
     starts = [
         np.log(
             np.array(
@@ -168,7 +170,9 @@ def _climb(start: Array, distance: Array, data: Standardised, kernel: Kernel) ->
     """Follow BFGS steps, clipped to the box; variables held at a bound leave the step."""
     theta = start.copy()
     value, gradient = objective(theta, distance, data, kernel)
-    inverse = np.eye(3)
+    # Of the order of the Fisher information's inverse: n² is told by each observation, s² by few.
+    first = np.diag([1.0, 0.1, 2.0 / len(data.y)])
+    inverse = first
     for _ in range(_STEPS):
         held = ((theta <= _LOWER) & (gradient > 0)) | ((theta >= _UPPER) & (gradient < 0))
         free = np.where(held, 0.0, gradient)
@@ -176,7 +180,7 @@ def _climb(start: Array, distance: Array, data: Standardised, kernel: Kernel) ->
             break
         step = np.where(held, 0.0, inverse @ free)
         if float(step @ free) <= 0:
-            inverse, step = np.eye(3), free
+            inverse, step = first, first @ free
         step = step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
         length = 1.0
         while True:
