@@ -15,11 +15,11 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from credentials import form, keys, status
+from credentials import contents, form, keys
 from credentials.canonical import canonical
 from credentials.moments import moment, stamp, zoned
 from credentials.report import Findings, Report
-from credentials.resolution import Resolver
+from credentials.resolution import Resolver, speaking_key
 from credentials.status import Statuses
 from schemas.errors import Invalid
 
@@ -81,12 +81,14 @@ def verify(
     domain: str | None = None,
     cosigners: Collection[str] = (),
     statuses: Statuses | None = None,
+    others: contents.Verify | None = None,
 ) -> Report:
     """Look at everything a sealed credential or presentation must fulfil, and report each finding.
 
     `cosigners` are the DIDs that must have signed besides the issuer. Without `statuses` a credential that
-    could have been revoked is refused. For any JSON value the answer is a
-    report; only a mistake of the caller (a `now` without time zone) raises.
+    could have been revoked is refused. `others` verifies what is presented and status lists, which may be
+    sealed otherwise. For any JSON value the answer is a report; only a mistake of the caller (a `now` without
+    time zone) raises.
     """
     zoned(now)
     found = Findings(WORDS)
@@ -101,18 +103,16 @@ def verify(
         return found.report()
     found.hold("readable")
 
-    kind = found.ask("type", form.kind, unsealed) or form.CREDENTIAL
-    found.ask("context", form.contexts, unsealed)
-    found.ask("id", form.identifier, unsealed)
-    if kind == form.CREDENTIAL:
-        found.author = found.ask("issuer", _author, unsealed, "issuer", expected_issuer)
-        found.ask("subject", form.subjects, unsealed)
-        status.examine(found, unsealed, statuses, _list_judge(found.author, resolver, now))
-    else:
-        found.author = found.ask("holder", _author, unsealed, "holder", expected_issuer)
-        for credential in found.ask("credentials", form.presented, unsealed) or ():
-            found.credentials.append(verify(credential, resolver, now=now, statuses=statuses))
-    found.ask("period", _period, unsealed, now)
+    found.document = unsealed
+    contents.examine(
+        found,
+        unsealed,
+        resolver,
+        now=now,
+        expected_author=expected_issuer,
+        statuses=statuses,
+        verify=others or verify,
+    )
 
     proofs = found.ask("proof", _proofs, document) or []
     case = _Case(
@@ -128,15 +128,7 @@ def verify(
 
 WORDS = {
     "readable": "It is JSON that every reader reads alike.",
-    "type": "It says what it is.",
-    "context": "It says what its words mean.",
-    "id": "Its id is a URL, or it has none.",
-    "issuer": "It names its issuer.",
-    "holder": "It names who presents it.",
-    "subject": "It says something of a subject.",
-    "credentials": "What it presents are credentials.",
-    **status.WORDS,
-    "period": "It is valid now.",
+    **contents.WORDS,
     "proof": "It is sealed.",
     "proof.suite": "Proof {proof} is of a suite known here.",
     "proof.context": "Proof {proof} was made for these meanings of the words.",
@@ -186,30 +178,6 @@ def _examine(found: Findings, case: _Case, proof: dict[str, Any]) -> None:
     seal = found.ask("proof.signature", _signature, proof.get("proofValue"), key, head, covered, case)
     if seal is not None and signer is not None and signer not in found.signers:
         found.signers.append(signer)
-
-
-def _author(document: Mapping[str, Any], member: str, expected: str | None) -> str:
-    who = form.author(document, member)
-    if expected is not None and who != expected:
-        raise Invalid("It is from {author}, but should be from {expected}.", author=who, expected=expected)
-    return who
-
-
-def _list_judge(issuer: str | None, resolver: Resolver, now: datetime) -> status.Judge:
-    """Judge a status list as the one of this issuer; it has no status itself."""
-
-    def judge(sealed: object) -> Report:
-        return verify(sealed, resolver, now=now, expected_issuer=issuer or "")
-
-    return judge
-
-
-def _period(document: Mapping[str, Any], now: datetime) -> None:
-    start, end = form.period(document)
-    if start and start > now + form.SKEW:
-        raise Invalid("It is not yet valid: it begins on {start}.", start=start.isoformat())
-    if end and end < now:
-        raise Invalid("It has expired: it ended on {until}.", until=end.isoformat())
 
 
 def _proofs(document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -291,15 +259,7 @@ def _signer(proof: Mapping[str, Any], case: _Case) -> str:
 
 def _key(proof: Mapping[str, Any], case: _Case) -> bytes:
     did, url = _method_url(proof)
-    document = case.resolver.resolve(did)
-    method = document.method(url)
-    if document.id != did or method is None or method.controller != did:
-        raise Invalid("{signer} has no key {key}.", signer=did, key=url)
-    if document.deactivated:
-        raise Invalid("{signer} has been given up by its owner.", signer=did)
-    if case.purpose not in method.purposes:
-        raise Invalid("The key {key} may not be used for {purpose}.", key=url, purpose=case.purpose)
-    return method.public_key
+    return speaking_key(case.resolver, did, url, case.purpose)
 
 
 def _covered(proof: Mapping[str, Any], proofs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -36,6 +36,8 @@ class Report:
     """Whose signatures were right."""
     credentials: tuple["Report", ...] = ()
     """The reports of the credentials in a presentation."""
+    document: Mapping[str, Any] | None = None
+    """What was sealed, without the seal and with what was disclosed; believe it only where `verified`."""
 
     @property
     def verified(self) -> bool:
@@ -85,6 +87,7 @@ class Findings:
     credentials: list[Report] = field(default_factory=list)
     signers: list[str] = field(default_factory=list)
     author: str | None = None
+    document: Mapping[str, Any] | None = None
     about: Mapping[str, str] = field(default_factory=dict)
     """What the checks that follow are about, such as the number of a proof."""
 
@@ -109,7 +112,9 @@ class Findings:
 
     def report(self) -> Report:
         """Return what was found."""
-        return Report(tuple(self.checks), self.author, tuple(self.signers), tuple(self.credentials))
+        return Report(
+            tuple(self.checks), self.author, tuple(self.signers), tuple(self.credentials), self.document
+        )
 
 
 def shown(value: object) -> str:

@@ -55,6 +55,19 @@ def method_name(did: str, /) -> str:
     return match[1]
 
 
+def speaking_key(resolver: Resolver, did: str, url: str, purpose: str, /) -> bytes:
+    """Return the public key named `url` that may speak for a DID in this way, or raise a Fault."""
+    document = resolver.resolve(did)
+    method = document.method(url)
+    if document.id != did or method is None or method.controller != did:
+        raise Invalid("{signer} has no key {key}.", signer=did, key=url)
+    if document.deactivated:
+        raise Invalid("{signer} has been given up by its owner.", signer=did)
+    if purpose not in method.purposes:
+        raise Invalid("The key {key} may not be used for {purpose}.", key=url, purpose=purpose)
+    return method.public_key
+
+
 @dataclass(frozen=True, slots=True)
 class KeyResolver:
     """Resolves did:key: the DID is the key, so nothing is asked of anyone."""

@@ -301,7 +301,7 @@ def _bits(pointer: Entry, statuses: Statuses, judge: Judge) -> bytes:
         raise Invalid(
             "The status list {list} is not to be trusted: {reason}", list=pointer.url, reason=report.reason
         )
-    return read(sealed, pointer)
+    return read(report.document, pointer)
 
 
 def read(document: Any, pointer: Entry, /) -> bytes:

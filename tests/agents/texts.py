@@ -15,7 +15,7 @@ from agents.roles import ROLES
 from agents.roles.common import COMMON
 from agents.web import openapi, pages, problems, render, rest
 from agents.web.forms import Field, fields_of
-from credentials.integrity import WORDS
+from credentials import integrity, jwt
 from protocols.catalogue import PROTOCOLS
 from protocols.membership import MEMBERSHIP
 from quality import lifecycle
@@ -96,8 +96,10 @@ def _pages() -> Iterator[Text]:
             for node in ast.walk(tree):
                 if isinstance(node, ast.Call) and _name(node.func) == "say" and node.args:
                     yield from (("", text) for text in _constants(node.args[0]))
-    for words in (*problems.TITLES.values(), *render.PROTOCOL_TITLES.values(), *WORDS.values()):
+    for words in (*problems.TITLES.values(), *render.PROTOCOL_TITLES.values()):
         yield "", words
+    for seal in (integrity, jwt):
+        yield from (("", words) for words in seal.WORDS.values())
 
 
 def _faults() -> Iterator[Text]:

@@ -1,0 +1,86 @@
+"""What a credential or presentation says, looked at apart from its seal."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from credentials import form, status
+from credentials.report import Findings, Report
+from credentials.resolution import Resolver
+from credentials.status import Statuses
+from schemas.errors import Invalid
+
+WORDS = {
+    "type": "It says what it is.",
+    "context": "It says what its words mean.",
+    "id": "Its id is a URL, or it has none.",
+    "issuer": "It names its issuer.",
+    "holder": "It names who presents it.",
+    "subject": "It says something of a subject.",
+    "credentials": "What it presents are credentials.",
+    **status.WORDS,
+    "period": "It is valid now.",
+}
+"""What each check says when it passes."""
+
+
+class Verify(Protocol):
+    """Verifies one sealed credential: the presented ones, and status lists."""
+
+    def __call__(
+        self,
+        sealed: object,
+        resolver: Resolver,
+        /,
+        *,
+        now: datetime,
+        expected_issuer: str | None = None,
+        statuses: Statuses | None = None,
+    ) -> Report:
+        """Return the report."""
+
+
+def examine(
+    found: Findings,
+    document: Mapping[str, Any],
+    resolver: Resolver,
+    /,
+    *,
+    now: datetime,
+    expected_author: str | None,
+    statuses: Statuses | None,
+    verify: Verify,
+) -> None:
+    """Note what a document says of itself; `found.author` becomes its issuer or holder."""
+    kind = found.ask("type", form.kind, document) or form.CREDENTIAL
+    found.ask("context", form.contexts, document)
+    found.ask("id", form.identifier, document)
+    if kind == form.CREDENTIAL:
+        found.author = found.ask("issuer", _author, document, "issuer", expected_author)
+        found.ask("subject", form.subjects, document)
+        issuer = found.author or ""
+
+        def judge(sealed: object) -> Report:
+            return verify(sealed, resolver, now=now, expected_issuer=issuer)
+
+        status.examine(found, document, statuses, judge)
+    else:
+        found.author = found.ask("holder", _author, document, "holder", expected_author)
+        for credential in found.ask("credentials", form.presented, document) or ():
+            found.credentials.append(verify(credential, resolver, now=now, statuses=statuses))
+    found.ask("period", _period, document, now)
+
+
+def _author(document: Mapping[str, Any], member: str, expected: str | None) -> str:
+    who = form.author(document, member)
+    if expected is not None and who != expected:
+        raise Invalid("It is from {author}, but should be from {expected}.", author=who, expected=expected)
+    return who
+
+
+def _period(document: Mapping[str, Any], now: datetime) -> None:
+    start, end = form.period(document)
+    if start and start > now + form.SKEW:
+        raise Invalid("It is not yet valid: it begins on {start}.", start=start.isoformat())
+    if end and end < now:
+        raise Invalid("It has expired: it ended on {until}.", until=end.isoformat())
