@@ -14,6 +14,7 @@ SECTION: Final = "Prediction and audit"
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _LEVELS: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 _MOST: Final = 2000
+_DAYS: Final = 365.25
 
 
 class NotForecast(Invalid):
@@ -130,6 +131,74 @@ def forecast(
         raise NotForecast("{words}", words=told[0]["words"])
     document = told[0] if len(told) == 1 else {"cells": told}
     call.show(document, lambda paper: _draw(call, paper, told))
+
+
+@lifetime.add(
+    "remaining",
+    argument("history", "A CSV of dataset, cell, cycle, capacity_Ah, nominal_Ah.", type=_FILE),
+    option("--fleet", "The fleet to learn from, made by fit-fleet.", type=_FILE),
+    option("--method", "Which method; `meguri lifetime` lists them."),
+    option("--threshold", "End of life, % of nominal capacity.", type=float, default=70.0, show_default=True),
+    option("--likely", "How sure it shall be, in %.", type=float, default=80.0, show_default=True),
+    option("--per-day", "Cycles a day.", type=float, default=1.0, show_default=True),
+)
+def remaining(
+    call: Call,
+    history: Path,
+    fleet: Path | None,
+    method: str | None,
+    threshold: float,
+    likely: float,
+    per_day: float,
+) -> None:
+    """Say for how long each cell of a table will serve."""
+    from analysis.lifetime import forecasts
+    from analysis.lifetime.document import read_fleet
+    from analysis.lifetime.table import read_fade
+    from analysis.result import NotAssessable
+
+    if not 0 < per_day < _MOST:
+        raise Invalid("Cycles a day are a number above 0.")
+    known = read_fleet(fleet) if fleet else None
+    told: list[dict[str, Any]] = []
+    for model, cells in sorted(read_fade(history).items()):
+        for cell, seen in sorted(cells.items()):
+            past = forecasts.Past(seen, model, known)
+            made = forecasts.remaining(past, threshold, likely / 100, method or forecasts.DEFAULT)
+            row: dict[str, Any] = {"model": model, "cell": cell}
+            if isinstance(made, NotAssessable):
+                told.append(row | {"not_assessable": made.reason, "words": made.words})
+                continue
+            row |= {"cycles": round(made.cycles, 1), "years": round(made.cycles / per_day / _DAYS, 2)}
+            row |= {"at_least": made.whole_reach, "likely_pct": likely, "threshold_pct": threshold}
+            row |= {"cycles_per_day": per_day, "method": made.forecast.method}
+            row |= {"version": made.forecast.version, "warnings": list(made.forecast.warnings)}
+            told.append(row | {"limits": list(made.forecast.limits)})
+    if len(told) == 1 and "not_assessable" in told[0]:
+        raise NotForecast("{words}", words=told[0]["words"])
+
+    def draw(paper: Paper) -> None:
+        for row in told:
+            paper.line(loud(f"{row['model']} {row['cell']}"))
+            if "not_assessable" in row:
+                paper.line("  ", call.told(row["words"]))
+                continue
+            words = call.say(
+                "{likely:g} % likely above {threshold:g} % for {years:.1f} years at {per_day:g} cycles a day "
+                "({cycles:.0f} cycles)",
+                likely=likely,
+                threshold=threshold,
+                years=row["years"],
+                per_day=per_day,
+                cycles=row["cycles"],
+            )
+            paper.line("  ", words)
+            if row["at_least"]:
+                paper.line("  ", faint(call.say("That is as far as the forecast reaches; it may be longer.")))
+            for text in (*row["warnings"], *row["limits"]):
+                paper.line("  ", faint(call.told(text)))
+
+    call.show(told[0] if len(told) == 1 else {"cells": told}, draw)
 
 
 def _figures(made: Any, threshold: float) -> dict[str, Any]:

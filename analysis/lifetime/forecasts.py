@@ -11,12 +11,14 @@ import numpy as np
 from analysis.lifetime import fleet as lot
 from analysis.lifetime import regression, weibull
 from analysis.lifetime.fleet import Fleet
-from analysis.lifetime.history import History
+from analysis.lifetime.history import HIGHEST_SOH_PCT, History
 from analysis.lifetime.predictive import Array, Predictive
 from analysis.result import NotAssessable
 from schemas.errors import Invalid
 
 MAXIMUM_CYCLES: Final = 2000
+_REMAINING_STEPS: Final = 81
+_REACHES: Final = (0.5, 1.0, 1.5, 2.0)
 _BEND, _SURE, _LEAST = 1.5, 3.0, 8
 
 
@@ -119,6 +121,44 @@ def forecast(past: Past, cycles: Sequence[float], method: str = DEFAULT) -> Pred
         words = f"The curve falls to nothing before cycle {grid[-1]:g}."
         return NotAssessable("exhausted", words, made.method, made.version)
     return replace(made, warnings=(*made.warnings, *_knees(past.history, made)))
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """For how many more cycles a cell is so likely to stay above a threshold; its whole reach, if it says so."""
+
+    cycles: float
+    whole_reach: bool
+    likely: float
+    threshold_pct: float
+    forecast: Predictive
+
+
+def remaining(
+    past: Past, threshold_pct: float, likely: float = 0.8, method: str = DEFAULT
+) -> Remaining | NotAssessable:
+    """Return for how many cycles from now the latent curve stays above the threshold, with that probability.
+
+    By first passage of joint paths, on the nearest of four horizons that holds the answer.
+    """
+    if not 0 < threshold_pct < HIGHEST_SOH_PCT or not 0 < likely < 1:
+        raise Invalid("A threshold is a state of health in %, a probability between 0 and 1.")
+    last, span = past.history.last, past.history.last - past.history.first
+    if span <= 0:
+        return NotAssessable("too-few", "One observation tells no fade.", method, "")
+    found: Remaining | None = None
+    for reach in _REACHES:
+        made = forecast(past, np.linspace(last, last + reach * span, _REMAINING_STEPS).tolist(), method)
+        if isinstance(made, NotAssessable):
+            return found or made
+        when = np.sort(made.first_passage(threshold_pct))
+        left = float(when[math.floor((1 - likely) * len(when))])
+        whole = math.isinf(left)
+        found = Remaining((made.cycles[-1] if whole else left) - last, whole, likely, threshold_pct, made)
+        if not whole:
+            break
+    assert found is not None
+    return found
 
 
 def knee(history: History) -> tuple[float, float]:

@@ -314,6 +314,21 @@ def test_a_knee_is_told() -> None:
     assert forecasts.knee(straight)[0] == pytest.approx(1)
 
 
+def test_a_longer_promise_is_less_sure(fitted: fleet.Fleet) -> None:
+    past = Past(cell(301, share=0.5, count=30), "made-up", fitted)
+    left = []
+    for likely in (0.95, 0.8, 0.5):
+        made = forecasts.remaining(past, 80.0, likely)
+        assert isinstance(made, forecasts.Remaining)
+        left.append(made.cycles)
+    assert 0 < left[0] < left[1] < left[2]
+    never = forecasts.remaining(past, 20.0)
+    assert isinstance(never, forecasts.Remaining)
+    assert never.whole_reach
+    one = History(past.history.observations[:1])
+    assert isinstance(forecasts.remaining(Past(one), 80.0), NotAssessable)
+
+
 # The command line
 
 
