@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 
 from agents.cli.client import Client
 from agents.cli.paper import Paper, clean
-from agents.words import DEFAULT, LANGUAGES, recall, translate
+from agents.words import DEFAULT, LANGUAGES, recall, term, translate
 from schemas.errors import Fault, Invalid
 
 PLACE: Final = "cli"  # our part of the catalogue
@@ -57,8 +57,7 @@ class Call:
 
     def term(self, word: str, place: str = "") -> str:
         """Return a word of the trade, such as a state of a protocol, in the user's language."""
-        found = translate(word, None, self.language, place)
-        return found if found != word else word.replace("-", " ")
+        return term(word, self.language, place)
 
     def told(self, text: str) -> str:
         """Return English that somebody else filled in the user's language."""

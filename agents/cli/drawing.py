@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from agents.cli.call import Call
 from agents.cli.paper import Ink, Paper, Text, bad, clean, columns, faint, good, local, loud
+from agents.words import titled
 
 _SICK: Final = frozenset(
     {"refused", "declined", "withdrawn", "cancelled", "suspended", "disputed", "dead", "failed"}
@@ -14,10 +15,6 @@ _HEALTHY: Final = frozenset(
     {"accredited", "accepted", "received", "closed", "certified", "done", "taken", "held"}
 )
 _NARROWEST: Final = 30
-_UNITS: Final = {
-    "pct": "%", "km": "km", "kg": "kg", "ohm": "Ω", "v": "V", "c": "°C", "ah": "Ah", "s": "s", "g": "g",
-    "hz": "Hz", "a": "A", "jpy": "yen",
-}  # fmt: skip
 
 
 def state(call: Call, name: str, protocol: str = "") -> Ink:
@@ -33,10 +30,7 @@ def protocol_name(call: Call, protocol: str) -> str:
 
 def title(call: Call, name: str) -> str:
     """Return a field's name in words, its unit in brackets."""
-    *words, last = name.split("_")
-    if words and last in _UNITS:
-        return call.say(f"{' '.join(words).capitalize()} ({_UNITS[last]})")
-    return call.say(name.replace("_", " ").capitalize())
+    return call.say(titled(name))
 
 
 def label(peer: Mapping[str, Any] | None) -> str:

@@ -19,10 +19,6 @@ from agents.cli.thread import thread as thread_of
 from schemas.errors import Invalid, Unknown
 
 SECTION: Final = "Look"
-_SICK = frozenset(
-    {"refused", "declined", "withdrawn", "cancelled", "suspended", "disputed", "dead", "failed"}
-)
-_HEALTHY = frozenset({"accredited", "accepted", "received", "closed", "certified", "done", "taken", "held"})
 _LIMIT = option("--limit", "How many.", type=click.IntRange(1, 500), default=50, show_default=True)
 _OFFSET = option("--offset", "How many to leave out first.", type=click.IntRange(0), default=0)
 PAUSE_S: Final = 1.0

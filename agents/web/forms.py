@@ -7,9 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from agents.forms import Field, Shape, fields_of
-
-__all__ = ["Field", "Shape", "fields_of", "read_posted", "shown"]
+from agents.forms import Field
 
 MOST_ROWS = 2000
 

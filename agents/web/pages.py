@@ -10,9 +10,10 @@ from aiohttp import web
 
 from agents import accounts
 from agents.accounts import Visitor
+from agents.forms import Field, fields_of
 from agents.role import RANKS, Action, Rank
 from agents.service import Misfilled
-from agents.web.forms import Field, fields_of, read_posted, shown
+from agents.web.forms import read_posted, shown
 from agents.web.gate import (
     DOOR,
     Posted,
@@ -27,7 +28,7 @@ from agents.web.gate import (
 )
 from agents.web.problems import Problem, problem_of, status_of
 from agents.web.render import PROTOCOL_TITLES, Words, environment
-from agents.web.rest import answer, do, may_see, open_session, revive, see, serve_file
+from agents.web.rest import answer, do, open_session, revive, see, serve_file
 from agents.web.views import NO_BUSINESS, ExchangeView, MessageView, Seeing, TokenView, UserView, job_of
 from agents.words import LANGUAGES, say
 from schemas.errors import Fault, Unknown
@@ -168,40 +169,26 @@ async def exchange(request: web.Request) -> web.Response:
     """Tell the story of one exchange, and what may be done now."""
     visitor = must_be(request)
     x = await see(request, lambda s: s.exchange(request.match_info["thread"]))
-    actions = [one for one in x.actions if visitor.may(one.rank)]
-    return await render(
-        request, "exchange.html", "tray", x=x, actions=_going_on_first(actions), thread=x.thread
-    )
-
-
-def _going_on_first[T](actions: list[T]) -> list[T]:
-    return sorted(actions, key=lambda one: not getattr(one, "goes_on", True))
+    mine = [one for one in x.actions if visitor.may(one.rank)]
+    actions = sorted(mine, key=lambda one: not one.goes_on)  # what goes on first, then what ends it
+    return await render(request, "exchange.html", "tray", x=x, actions=actions, thread=x.thread)
 
 
 # Doing something
-
-
-@dataclass(frozen=True)
-class Beginning:
-    """An action that can be begun from nothing."""
-
-    action: Action[Any]
 
 
 async def new(request: web.Request) -> web.Response:
     """Offer what can be begun."""
     visitor = must_be(request)
     actions = context_of(request).agent.play.actions.values()
-    mine = [one for one in actions if may_see(visitor, one)]
+    mine = [one for one in actions if visitor.may(one.rank)]
     unneeded = await see(request, _unneeded)
     return await render(
         request,
         "new.html",
         "new",
-        opening=[
-            Beginning(one) for one in mine if one.opens and one.protocol and one.protocol.name not in unneeded
-        ],
-        own=[Beginning(one) for one in mine if one.protocol is None and _by_hand(one)],
+        opening=[one for one in mine if one.opens and one.protocol and one.protocol.name not in unneeded],
+        own=[one for one in mine if one.protocol is None and _by_hand(one)],
     )
 
 
@@ -362,7 +349,7 @@ async def item(request: web.Request) -> web.Response:
     actions = [
         action
         for action in context_of(request).agent.play.actions.values()
-        if action.protocol is None and may_see(visitor, action) and _place_for(action, x.kind)
+        if action.protocol is None and visitor.may(action.rank) and _place_for(action, x.kind)
     ]
     about_event = [action for action in actions if "event" in action.form.model_fields]
     return await render(
@@ -422,7 +409,7 @@ async def _members(request: web.Request, status: int = 200, **values: Any) -> we
         "members.html",
         "members",
         status=status,
-        may_introduce=introduce is not None and may_see(visitor, introduce),
+        may_introduce=introduce is not None and visitor.may(introduce.rank),
         **await see(request, work),
         **shown_values,
     )

@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from qrcode.constants import ERROR_CORRECT_L  # type: ignore[import-untyped]
 from qrcode.main import QRCode  # type: ignore[import-untyped]
 
-from agents.web.forms import Field, fields_of
-from agents.words import LANGUAGES, recall, translate
+from agents.forms import Field, fields_of
+from agents.words import LANGUAGES, recall, term, titled, translate
 from protocols.catalogue import PROTOCOLS
 from schemas.claims import CLAIMS
 from schemas.errors import Invalid
@@ -72,13 +72,11 @@ class Words:
 
     def state(self, protocol: str, state: str) -> str:
         """Return a state of a protocol in words."""
-        found = translate(state, None, self.language, protocol)
-        return found if found != state else state.replace("-", " ")
+        return term(state, self.language, protocol)
 
     def side(self, side: str) -> str:
         """Return a side or role in words."""
-        found = translate(side, None, self.language, "side")
-        return found if found != side else side.replace("-", " ")
+        return term(side, self.language, "side")
 
     def protocol(self, name: str) -> str:
         """Return a protocol's title."""
@@ -109,7 +107,7 @@ class Words:
             return self.t("A message that could not be read.")
         return translate(sentence(model), None, self.language, protocol)
 
-    def help(self, form: type[BaseModel], run: Any) -> str:
+    def help(self, run: Any) -> str:
         """Return what an action does, in one sentence."""
         return translate(sentence(run), None, self.language, "action")
 
@@ -276,20 +274,9 @@ def _titles() -> Mapping[str, str]:
     return titles
 
 
-UNITS = {
-    "pct": "%", "km": "km", "kg": "kg", "ohm": "Ω", "v": "V", "c": "°C", "ah": "Ah", "s": "s", "g": "g",
-    "hz": "Hz", "a": "A", "jpy": "yen",
-}  # fmt: skip
-
-
 def title_of(name: str) -> str:
     """Return the title of a field known only by its name: a known one's, else the name in words."""
-    if found := _titles().get(name):
-        return found
-    *words, last = name.split("_")
-    if words and last in UNITS:
-        return f"{' '.join(words).capitalize()} ({UNITS[last]})"
-    return name.replace("_", " ").capitalize()
+    return _titles().get(name) or titled(name)
 
 
 def as_sentence(words: str) -> str:

@@ -13,7 +13,7 @@ from agents import accounts
 from agents.accounts import Visitor
 from agents.evidence import MOST_FILE_BYTES
 from agents.ports import Desk
-from agents.role import RANKS, Action, Rank
+from agents.role import Rank
 from agents.service import read_form
 from agents.trace import trace
 from agents.web import views
@@ -537,11 +537,6 @@ async def do(
         key=f"{visitor.user} {name} {key}" if key else "",
     )
     return views.Outcome.of(done)
-
-
-def may_see(visitor: Visitor, action: Action[Any]) -> bool:
-    """Say whether a visitor's rank suffices for an action."""
-    return RANKS.index(visitor.rank) >= RANKS.index(action.rank)
 
 
 # For machines around the agent

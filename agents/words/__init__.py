@@ -17,6 +17,11 @@ from schemas.errors import Fault
 LANGUAGES: Mapping[str, str] = {"en": "English", "ja": "日本語"}
 DEFAULT = "en"
 
+UNITS = {
+    "pct": "%", "km": "km", "kg": "kg", "ohm": "Ω", "v": "V", "c": "°C", "ah": "Ah", "s": "s", "g": "g",
+    "hz": "Hz", "a": "A", "jpy": "yen",
+}  # fmt: skip
+
 # Values that are words of ours, not of the users.
 _OURS = frozenset({"state", "status", "side", "sender", "kind", "rank", "role", "protocol", "type", "what"})
 _LONGEST = 2000
@@ -63,6 +68,20 @@ def translate(
         return (template if found is None else found).format_map(filled)
     except (KeyError, IndexError, ValueError, AttributeError):
         return template  # a peer's template need not fit its values
+
+
+def term(word: str, language: str = DEFAULT, place: str = "") -> str:
+    """Return a word of the trade, such as a state of a protocol, in a language."""
+    found = translate(word, None, language, place)
+    return found if found != word else word.replace("-", " ")
+
+
+def titled(name: str) -> str:
+    """Return the English title of a field that has none: its name in words, its unit in brackets."""
+    *words, last = name.split("_")
+    if words and last in UNITS:
+        return f"{' '.join(words).capitalize()} ({UNITS[last]})"
+    return name.replace("_", " ").capitalize()
 
 
 def say(fault: Fault, language: str = DEFAULT) -> str:

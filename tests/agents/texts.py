@@ -10,12 +10,12 @@ from jinja2 import nodes
 from pydantic import BaseModel
 from pydantic_core._pydantic_core import list_all_errors
 
+from agents.forms import Field, fields_of
 from agents.role import RANKS, Action
 from agents.roles import ROLES
 from agents.roles.common import COMMON
 from agents.web import openapi, pages, problems, render, rest
-from agents.web.forms import Field, fields_of
-from credentials import integrity, jwt
+from credentials import integrity, jwt, sdjwt
 from protocols.catalogue import PROTOCOLS
 from protocols.membership import MEMBERSHIP
 from quality import lifecycle
@@ -98,7 +98,7 @@ def _pages() -> Iterator[Text]:
                     yield from (("", text) for text in _constants(node.args[0]))
     for words in (*problems.TITLES.values(), *render.PROTOCOL_TITLES.values()):
         yield "", words
-    for seal in (integrity, jwt):
+    for seal in (integrity, jwt, sdjwt):
         yield from (("", words) for words in seal.WORDS.values())
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from agents.web.forms import MOST_ROWS, fields_of, read_posted, shown
+from agents.forms import fields_of
+from agents.web.forms import MOST_ROWS, read_posted, shown
 from agents.web.render import environment
 from protocols.collection import Quote, Request
 from protocols.delivery import Offer
