@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from acapy_agent.config.injection_context import InjectionContext
 
-PLUGIN = "agents.acapy"
-
 
 async def setup(context: "InjectionContext") -> None:
     """Teach ACA-Py our message types, and to read what peers send strictly."""

@@ -50,7 +50,6 @@ BUNDLE_TYPE = f"{RECEIPT.uri}/bundle"
 RECEIPT_TYPE = f"{RECEIPT.uri}/receipt"
 PROBLEM_TYPE = f"{RECEIPT.uri}/problem-report"
 
-VC_TYPES = ("application/vc", "application/vc+ld+json", "application/ld+json")
 _MULTIHASH = b"\x12\x20"
 _FAR = (1 << 31) - 1
 
