@@ -17,6 +17,7 @@ from analysis.result import NotAssessable
 from schemas.errors import Invalid
 
 MAXIMUM_CYCLES: Final = 2000
+MOST_OBSERVATIONS: Final = 200
 _REMAINING_STEPS: Final = 81
 _REACHES: Final = (0.5, 1.0, 1.5, 2.0)
 _BEND, _SURE, _LEAST = 1.5, 3.0, 8
@@ -114,18 +115,32 @@ def forecast(past: Past, cycles: Sequence[float], method: str = DEFAULT) -> Pred
         )
     if any(b <= a for a, b in pairwise(grid)) or grid[0] < past.history.first:
         raise Invalid("The cycles of a forecast rise, from the first observation on.")
+    count = len(past.history.observations)
+    past = replace(past, history=thinned(past.history))
     made = FORECASTERS[method].run(past, grid)
     if isinstance(made, NotAssessable):
         return made
+    if count > MOST_OBSERVATIONS:
+        words = f"Of {count} observations {MOST_OBSERVATIONS} were used, evenly spaced in their order."
+        made = replace(made, warnings=(*made.warnings, words))
     if float(made.mean().min()) <= 0:
         words = f"The curve falls to nothing before cycle {grid[-1]:g}."
         return NotAssessable("exhausted", words, made.method, made.version)
     return replace(made, warnings=(*made.warnings, *_knees(past.history, made)))
 
 
+def thinned(history: History) -> History:
+    """Return at most 200 of the observations, the first and the last among them; more tell hardly more."""
+    seen = history.observations
+    if len(seen) <= MOST_OBSERVATIONS:
+        return history
+    at = np.round(np.linspace(0, len(seen) - 1, MOST_OBSERVATIONS)).astype(int)
+    return History(tuple(seen[i] for i in at))
+
+
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """For how many more cycles a cell is so likely to stay above a threshold; its whole reach, if it says so."""
+    """For how many more cycles a cell is so likely to stay above a threshold: at least so many, if whole."""
 
     cycles: float
     whole_reach: bool

@@ -161,7 +161,7 @@ def test_quadrature_carries_nearly_all_of_the_posterior() -> None:
 # Weibull
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.6, 8), st.floats(0.0, 0.8), st.integers(8, 60))
 def test_the_weibull_fit_is_that_of_scipy(seed: int, shape: float, censored: float, count: int) -> None:
     stats = pytest.importorskip("scipy.stats")
@@ -304,6 +304,13 @@ def test_cycles_that_make_no_grid_are_refused() -> None:
     with pytest.raises(Invalid):
         forecasts.forecast(past, (500.0,), "tea leaves")
     assert isinstance(forecasts.forecast(past, (1e9,)), NotAssessable)
+
+
+def test_of_a_very_long_history_a_part_is_used_and_this_is_said(fitted: fleet.Fleet) -> None:
+    long = cell(302, share=0.5, count=1500)
+    for method in ("fleet-weighted", "gp-linear-trend", "gp-ml-matern32-line"):
+        made = forecast(Past(long, "made-up", fitted), (long.last * 1.2,), method)
+        assert any("Of 1500 observations 200" in w for w in made.warnings)
 
 
 def test_a_knee_is_told() -> None:
