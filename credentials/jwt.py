@@ -5,7 +5,7 @@ header, and JWT claims that say the same as the credential (`iss`, `jti`, `sub`)
 narrow its time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,9 @@ from schemas.errors import Invalid
 
 TYPE = "vc+jwt"
 
+CLAIMS = frozenset({"iss", "jti", "sub", "aud", "nbf", "exp", "iat"})
+"""What the token says for itself, beside the credential in it."""
+
 WORDS = contents.WORDS | jose.WORDS | {"token.claims": "The token says the same as the credential in it."}
 """What each check says when it passes."""
 
@@ -28,8 +31,7 @@ def seal(
 ) -> str:
     """Return the credential as a token; it holds until `expires`, or as long as the credential itself."""
     form.well_formed(document)
-    if form.kind(document) != form.CREDENTIAL or "proof" in document:
-        raise Invalid("Only a credential without proof can be put into a token.")
+    sealable(document, CLAIMS)
     if expires is None and "validUntil" in document:
         expires = moment(document["validUntil"])
     claims: dict[str, Any] = {"iss": form.author(document, "issuer"), "iat": jose.seconds(created)}
@@ -60,11 +62,7 @@ def verify(
     token = found.ask("readable", jose.parsed, text)
     if token is None:
         return found.report()
-    found.document = {
-        name: value
-        for name, value in token.payload.items()
-        if name not in {"iss", "jti", "sub", "nbf", "exp", "iat"}
-    }
+    found.document = {name: value for name, value in token.payload.items() if name not in CLAIMS}
     contents.examine(
         found,
         token.payload,
@@ -78,6 +76,15 @@ def verify(
     found.ask("token.period", jose.in_time, token.payload, now)
     jose.examine(found, token, resolver, typ=TYPE, author=found.author)
     return found.report()
+
+
+def sealable(document: Mapping[str, Any], claims: Collection[str], /) -> None:
+    """Raise Invalid unless a document can be put into a token with such claims beside it."""
+    if form.kind(document) != form.CREDENTIAL or "proof" in document:
+        raise Invalid("Only a credential without proof can be put into a token.")
+    for name in document:
+        if name in claims:
+            raise Invalid("In a token, {name} cannot be a name of the credential's own.", name=name)
 
 
 def _subject(document: Mapping[str, Any]) -> str | None:
