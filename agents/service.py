@@ -6,6 +6,7 @@ from asyncio import gather
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
@@ -66,6 +67,9 @@ MOST_EARLY = 1000
 
 # How many statements come with a message that is not yet, or not only, for members.
 MOST_BY_STRANGERS = 4
+
+# How much of a message that opened nothing is kept, in characters.
+MOST_KEPT = 4096
 
 # How long a credential's id and what it is about may be: both are looked up by.
 LONGEST_NAME = 400
@@ -317,6 +321,8 @@ class _Change:
         due = 1 if exchange is None else len(exchange.by(exchange.protocol.other(exchange.side))) + 1
         stranger = exchange is not None and exchange.peer != peer.id
         early = due < parcel.order <= due + MOST_EARLY
+        if exchange is None:
+            early = early and self.may_wait(peer, parcel)
         if early and not stranger and not self.opening_was_refused(peer, parcel):
             self.post_in(peer, parcel, "waiting", whole=True)
             return Verdict(parcel.id)
@@ -334,6 +340,14 @@ class _Change:
             if not verdict.taken:
                 self.late.append(verdict)
             order += 1
+
+    def may_wait(self, peer: Peer, parcel: Parcel) -> bool:
+        """Say whether a message may wait for the one that opens its exchange; a stranger's only if small."""
+        if roles_of(self.desk, peer.did, self.desk.authority()):
+            return True
+        bare = not parcel.credentials and not parcel.enclosures
+        small = len(json.dumps(dict(parcel.body), default=str)) <= MOST_KEPT
+        return bare and small and parcel.type.startswith(f"{MEMBERSHIP.uri}/") and bool(peer.did)
 
     def opening_was_refused(self, peer: Peer, parcel: Parcel) -> bool:
         return any(
@@ -479,7 +493,7 @@ class _Change:
         """Refuse a parcel; in a running exchange it keeps its place in its sender's order."""
         values = {name: str(value) for name, value in fault.values.items()}
         problem = json.dumps({"code": fault.code, "template": fault.template, "values": values})
-        self.post_in(peer, parcel, "refused", problem=problem)
+        self.post_in(peer, parcel, "refused", problem=problem, brief=exchange is None)
         if exchange is not None and exchange.peer == peer.id and exchange.said and parcel.order == due:
             sender = exchange.protocol.other(exchange.side)
             said = Said(parcel.id, sender, parcel.order, parcel.seen, Unreadable(), void=problem)
@@ -536,10 +550,13 @@ class _Change:
         *,
         problem: str = "",
         whole: bool = False,
+        brief: bool = False,
     ) -> None:
         """Write the inbox row of a parcel."""
         protocol, _ = MESSAGES.get(parcel.type, (None, None))
         body = parcel_to_json(parcel) if whole else json.dumps(dict(parcel.body), default=str)
+        if brief:
+            body = in_brief(body)
         self.desk.post(
             Letter(
                 peer=peer.id,
@@ -784,12 +801,18 @@ def is_same(letter: Letter, parcel: Parcel) -> bool:
         body = body["body"]
     kept = (letter.outward, letter.thread, letter.order, letter.kind, body)
     came = (False, parcel.thread, parcel.order, parcel.type.rpartition("/")[2])
-    return kept == (*came, json.loads(json.dumps(dict(parcel.body), default=str)))
+    text = json.dumps(dict(parcel.body), default=str)
+    return kept == (*came, json.loads(text)) or kept == (*came, json.loads(in_brief(text)))
+
+
+def in_brief(body: str) -> str:
+    """Return what is kept of a refused message that opened nothing: of a long one, only a digest."""
+    return body if len(body) <= MOST_KEPT else json.dumps({"sha256": sha256(body.encode()).hexdigest()})
 
 
 def roles_of(books: Books, did: str, authority: str) -> tuple[str, ...]:
     """Return the roles a company is admitted in, whatever its standing."""
-    if did == authority:
+    if did and did == authority:
         return ("governance-authority",)
     entry = member(books, did)
     return entry.roles if entry else ()

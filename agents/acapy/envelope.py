@@ -28,10 +28,10 @@ _TARGET_S = 600.0
 
 
 class StrictFormat(V1PackWireFormat):
-    """ACA-Py's format of packed messages, but that what was packed is read strictly, and once.
+    """ACA-Py's format of packed messages, but that only what is packed is read: strictly, and once.
 
     ACA-Py reads the decrypted text with Python's own reader, which keeps the last of two members with one
-    name and takes NaN. What comes unpacked goes ACA-Py's way and reaches none of our handlers.
+    name and takes NaN. It also takes what is not packed at all, from anybody: nothing we speak needs that.
     """
 
     async def parse_message(
@@ -41,8 +41,8 @@ class StrictFormat(V1PackWireFormat):
         receipt = MessageReceipt()
         try:
             text = await self.unpack(session, message_body, receipt)
-        except WireFormatParseError:
-            return await super().parse_message(session, message_body)
+        except Exception as error:  # what is no envelope fails in many ways
+            raise WireFormatParseError("the message is not packed for us") from error
         try:
             value = loads(text)
         except Invalid as fault:

@@ -4,7 +4,8 @@ import asyncio
 import logging
 from asyncio import to_thread
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 from acapy_agent.messaging.base_handler import BaseHandler
@@ -23,8 +24,9 @@ from agents.acapy.wire import (
     unbundle,
 )
 from agents.evidence import Fetcher, Vault
-from agents.ports import Parcel, Store, Verdict
-from agents.role import Peer
+from agents.ports import Enclosure, Parcel, Store, Verdict
+from agents.role import Books, Peer
+from agents.service import roles_of
 from protocols.introduction import INTRODUCTION
 from protocols.receipt import MOST_IN_A_BUNDLE
 from schemas.errors import Fault, Invalid
@@ -185,7 +187,8 @@ class Letterbox:
         self.postman.heard(peer.id, knock=knock)
         await self._settle(peer, receipts, reports)
         parcels = self._unjudged(peer) if receipts or reports else []
-        parcels += await self._open([m for m in messages if m["@type"] not in (RECEIPT_TYPE, PROBLEM_TYPE)])
+        rest = [m for m in messages if m["@type"] not in (RECEIPT_TYPE, PROBLEM_TYPE)]
+        parcels += await self._open(peer, rest)
         if parcels:
             await self._receive(peer, parcels)
             if any(parcel.type.startswith(INTRODUCTION.uri) for parcel in parcels):
@@ -198,9 +201,13 @@ class Letterbox:
         unjudged, tray.unjudged = tray.unjudged, []
         return unjudged
 
-    async def _open(self, messages: Sequence[Mapping[str, Any]]) -> list[Parcel]:
-        """Read messages, and keep the small files that came inside."""
+    async def _open(self, peer: Peer, messages: Sequence[Mapping[str, Any]]) -> list[Parcel]:
+        """Read messages, and keep the small files that came inside from a member."""
         opened = [read(message) for message in messages]
+        if any(one.files for one in opened) and not await self.store.read(partial(_is_listed, peer.id)):
+            return [
+                replace(one.parcel, enclosures=tuple(map(_unkept, one.parcel.enclosures))) for one in opened
+            ]
         for content in (content for one in opened for content in one.files):
             await to_thread(self.vault.put, content)
         return [one.parcel for one in opened]
@@ -251,6 +258,15 @@ class Letterbox:
             self.postman.settled(peer.id, [*taken, *(problem.id for problem in problems)])
             if late:
                 self.postman.acknowledge(peer.id, late)
+
+
+def _is_listed(peer: str, books: Books) -> bool:
+    known = books.peer(peer)
+    return known is not None and bool(roles_of(books, known.did, books.authority()))
+
+
+def _unkept(enclosure: Enclosure) -> Enclosure:
+    return replace(enclosure, held=False, problem="comes from a company that is not a member")
 
 
 def _refused(id: str, fault: Fault) -> Verdict:

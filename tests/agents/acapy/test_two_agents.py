@@ -227,11 +227,14 @@ async def test_who_has_only_seen_an_invitation_cannot_speak_for_a_member(town: T
         packed = await Post(dita.profile).format.encode_message(session, message, [raw], [], key)
     before, received = await authority.store.read(lambda desk: desk.dealings()), authority.letterbox.received
     async with ClientSession() as http:
-        for body, kind in ((packed, "application/ssi-agent-wire"), (message, "application/json")):
+        for body, kind, status in (
+            (packed, "application/ssi-agent-wire", 200),
+            (message, "application/json", 400),
+        ):
             async with http.post(
                 authority.config.endpoint, data=body, headers={"Content-Type": kind}
             ) as response:
-                assert response.status == 200
+                assert response.status == status
     await asyncio.sleep(0.3)
     assert authority.letterbox.received == received
     assert await authority.store.read(lambda desk: desk.exchange("forged-1")) is None
