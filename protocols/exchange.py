@@ -26,7 +26,7 @@ START = "new"
 
 
 class Message(BaseModel):
-    """A typed message body; each subclass names itself with `kind`, and in `carries` the claims it may bring."""
+    """A typed message body; a subclass names itself in `kind`, and in `carries` the claims it may bring."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False, str_max_length=4000)
     kind: ClassVar[str]

@@ -2,12 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from quality.lifecycle import Life, may_follow
-
-Purpose = Literal["reuse", "recycling"]
-SAFETY_FINDINGS = ("wet", "leak", "heat", "swelling", "accident")
+from schemas.handling import Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +16,7 @@ class GateResult:
     words: str
 
 
-def gates(lineage: Sequence[Life], held: Collection[str], purpose: Purpose) -> tuple[GateResult, ...]:
+def gates(lineage: Sequence[Life], held: Collection[str], purpose: Use) -> tuple[GateResult, ...]:
     """Put an item to every gate for `purpose`; it may be shipped when all are passed.
 
     `lineage` is the item's own life first, then those it came out of (cell, module, pack, vehicle);

@@ -12,11 +12,12 @@ from uuid import UUID
 
 from schemas.errors import Invalid, Misstep
 from schemas.events import ANNULLED, CORRECTED, Event
+from schemas.handling import Qualification
 from schemas.items import Kind
 
 START = "new"
-DISASSEMBLY = "high-voltage disassembly"
-SAFETY = "battery safety inspection"
+DISASSEMBLY: Qualification = "high-voltage disassembly"
+SAFETY: Qualification = "battery safety inspection"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from protocols.collection import (
     COLLECTION,
     Cancel,
     Decline,
-    Finding,
     HandOver,
     ProposeDate,
     Quote,
@@ -25,6 +24,7 @@ from protocols.collection import (
 from quality.lifecycle import Life, may_follow
 from schemas.claims import DiagnosisResult, HandOverReceipt, ItemIdentity
 from schemas.errors import Invalid
+from schemas.handling import Qualification, SafetyFinding
 from schemas.items import Code, kind_of, mint
 
 REUSE_FROM_PCT = {"A": 90, "B": 80, "C": 70}
@@ -112,7 +112,7 @@ class DisassembleForm(Form):
     result: str = Field(
         default="in order", min_length=1, max_length=400, title="Result of the visual inspection"
     )
-    findings: tuple[Finding, ...] = Field(default=(), title="Safety findings")
+    findings: tuple[SafetyFinding, ...] = Field(default=(), title="Safety findings")
 
 
 class WeighForm(Form):
@@ -157,16 +157,14 @@ class QualifyForm(Form):
     """What a worker is trained for."""
 
     worker: str = Field(min_length=1, max_length=40, pattern=r"^[\w .-]+$", title="Worker code")
-    qualification: Literal["high-voltage disassembly", "battery safety inspection"] = Field(
-        title="Qualification"
-    )
+    qualification: Qualification = Field(title="Qualification")
 
 
 class ReleaseForm(Form):
     """A finding that was looked into and no longer stands in the way."""
 
     item: Code = Field(title="Item code")
-    findings: tuple[Finding, ...] = Field(min_length=1, title="Safety findings")
+    findings: tuple[SafetyFinding, ...] = Field(min_length=1, title="Safety findings")
     reason: str = Field(min_length=1, max_length=400, title="Reason")
     worker: str = Field(min_length=1, max_length=40, title="Worker code")
 

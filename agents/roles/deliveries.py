@@ -24,9 +24,10 @@ from protocols.delivery import (
     Withdraw,
 )
 from protocols.exchange import Because
-from quality.gates import Purpose, gates
+from quality.gates import gates
 from schemas.claims import ItemIdentity
 from schemas.errors import Invalid, Misstep
+from schemas.handling import Use
 from schemas.items import Code, mint
 
 
@@ -34,7 +35,7 @@ class OfferForm(Form):
     """The lot to offer."""
 
     items: tuple[Code, ...] = Field(min_length=1, max_length=2000, title="Items")
-    purpose: Purpose = Field(title="Purpose")
+    purpose: Use = Field(title="Purpose")
     price_jpy: int = Field(ge=-1_000_000_000, le=1_000_000_000, title="Price (yen; below zero: we pay you)")
     note: str = Field(default="", max_length=1000, title="Note")
 
@@ -54,7 +55,7 @@ def line(books: Books, code: str) -> Line:
     )
 
 
-def check_gates(books: Books, code: str, purpose: Purpose) -> None:
+def check_gates(books: Books, code: str, purpose: Use) -> None:
     """Raise `Misstep` with every reason why an item may not be shipped for this purpose."""
     lives = lineage(books, code)
     held = {held.type for life in lives for held in books.credentials(life.item)}

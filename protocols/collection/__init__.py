@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from protocols.exchange import Because, Message, Protocol, Step
+from schemas.handling import SafetyFinding
 from schemas.items import Code
 
-Finding = Literal["wet", "leak", "heat", "swelling", "accident"]
 BarSource = Literal["vehicle display", "OBD read-out", "seller's statement", "inspection report"]
 YearMonth = Annotated[str, StringConstraints(pattern=r"^(19|20)\d{2}-(0[1-9]|1[0-2])$")]
 ChassisNumber = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{2,8}-?[0-9]{4,9}$", to_upper=True)]
@@ -29,7 +29,7 @@ class Request(Message):
     capacity_low_pct: Decimal = Field(ge=0, le=100, title="Capacity at least (%)")
     capacity_high_pct: Decimal = Field(ge=0, le=100, title="Capacity at most (%)")
     capacity_source: BarSource = Field(title="Where the capacity was read")
-    findings: tuple[Finding, ...] = Field(default=(), title="Safety findings")
+    findings: tuple[SafetyFinding, ...] = Field(default=(), title="Safety findings")
     place: str = Field(min_length=1, max_length=200, title="Where to fetch it")
     note: str = Field(default="", max_length=1000, title="Note")
 
@@ -104,7 +104,7 @@ class HandOver(Message):
     odometer_back_km: Decimal = Field(ge=0, le=5_000_000, title="Odometer on return (km)")
     load_share: Decimal = Field(gt=0, le=1, title="Our share of the load (0 to 1)")
     fuel_economy_km_per_l: Decimal = Field(gt=0, le=100, title="Fuel economy (km/L)")
-    findings: tuple[Finding, ...] = Field(default=(), title="Safety findings at hand-over")
+    findings: tuple[SafetyFinding, ...] = Field(default=(), title="Safety findings at hand-over")
 
     @model_validator(mode="after")
     def _truck_came_back(self) -> Self:

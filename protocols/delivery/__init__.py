@@ -1,11 +1,12 @@
 """Delivery 1.0: a lot is offered, ordered, shipped with its credentials, and taken in item by item."""
 
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from protocols.exchange import Because, Message, Protocol, Step
+from schemas.handling import Use
 from schemas.items import Code
 
 
@@ -33,7 +34,7 @@ class Offer(Message):
 
     kind: ClassVar[str] = "offer"
     lot: Code = Field(title="Lot code")
-    purpose: Literal["reuse", "recycling"] = Field(title="Purpose")
+    purpose: Use = Field(title="Purpose")
     lines: tuple[Line, ...] = Field(min_length=1, max_length=2000, title="Items")
     price_jpy: int = Field(ge=-1_000_000_000, le=1_000_000_000, title="Price (yen; below zero: we pay you)")
     note: str = Field(default="", max_length=1000, title="Note")

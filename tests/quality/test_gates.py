@@ -1,9 +1,10 @@
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from quality.gates import SAFETY_FINDINGS, GateResult, Purpose, gates
+from quality.gates import GateResult, gates
 from quality.lifecycle import Life
+from schemas.handling import SafetyFinding, Use
 from tests.quality.test_lifecycle import SKILLED, change, event, life
 
 ALL = ("ItemIdentity", "VehicleHistory", "DiagnosisResult")
@@ -37,7 +38,7 @@ def test_without_a_credential_its_gate_stays_shut(missing: str, gate: str) -> No
     assert shut(gates((CELL, PACK), [c for c in ALL if c != missing], "reuse")) == [gate]
 
 
-@pytest.mark.parametrize("finding", SAFETY_FINDINGS)
+@pytest.mark.parametrize("finding", get_args(SafetyFinding))
 def test_a_safety_finding_of_the_pack_holds_back_its_cells(finding: str) -> None:
     results = gates((CELL, found(finding)), ALL, "reuse")
     assert shut(results) == ["safety"]
@@ -80,5 +81,5 @@ def test_a_nonconforming_cell_goes_to_recycling_alone() -> None:
 
 
 @pytest.mark.parametrize("purpose", ["reuse", "recycling"])
-def test_what_is_no_longer_here_cannot_be_shipped(purpose: Purpose) -> None:
+def test_what_is_no_longer_here_cannot_be_shipped(purpose: Use) -> None:
     assert shut(gates((grown(CELL, "shipped"),), ALL, purpose)) == ["in-hand"]
