@@ -17,7 +17,7 @@ from analysis.result import NotAssessable
 from schemas.errors import Invalid
 
 MAXIMUM_CYCLES: Final = 2000
-MOST_OBSERVATIONS: Final = 200
+MOST_OBSERVATIONS: Final = 100
 _REMAINING_STEPS: Final = 81
 _REACHES: Final = (0.5, 1.0, 1.5, 2.0)
 _BEND, _SURE, _LEAST = 1.5, 3.0, 8
@@ -130,7 +130,7 @@ def forecast(past: Past, cycles: Sequence[float], method: str = DEFAULT) -> Pred
 
 
 def thinned(history: History) -> History:
-    """Return at most 200 of the observations, the first and the last among them; more tell hardly more."""
+    """Return at most 100 of the observations, the first and the last among them; more tell hardly more."""
     seen = history.observations
     if len(seen) <= MOST_OBSERVATIONS:
         return history

@@ -310,7 +310,7 @@ def test_of_a_very_long_history_a_part_is_used_and_this_is_said(fitted: fleet.Fl
     long = cell(302, share=0.5, count=1500)
     for method in ("fleet-weighted", "gp-linear-trend", "gp-ml-matern32-line"):
         made = forecast(Past(long, "made-up", fitted), (long.last * 1.2,), method)
-        assert any("Of 1500 observations 200" in w for w in made.warnings)
+        assert any("Of 1500 observations 100" in w for w in made.warnings)
 
 
 def test_a_knee_is_told() -> None:
