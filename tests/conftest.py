@@ -2,12 +2,17 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from hypothesis import settings
 from sqlalchemy import make_url
+
+if TYPE_CHECKING:
+    from tests.scenarios.town import Town
 
 POSTGRESQL = "MEGURI_TEST_POSTGRESQL"
 
@@ -35,3 +40,11 @@ def postgresql_url() -> Iterator[str]:
     yield url.set(database=name).render_as_string(hide_password=False)
     with psycopg.connect(maintenance, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+
+
+@pytest.fixture
+async def t(settled: "Town", tmp_path: Path) -> "AsyncIterator[Town]":
+    """A copy of a module's town, which a test may change as it likes."""
+    copy = settled.copy(tmp_path)
+    yield copy
+    copy.close()

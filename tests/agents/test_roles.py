@@ -1,10 +1,8 @@
 """What the roles can do is documented, has no dead ends, and keeps to the framework, gates and tables."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -190,13 +188,6 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Town:
             return made
 
     return asyncio.run(settle())
-
-
-@pytest.fixture
-async def t(settled: Town, tmp_path: Path) -> AsyncIterator[Town]:
-    copy = settled.copy(tmp_path)
-    yield copy
-    copy.close()
 
 
 async def refused(t: Town, who: str, kind: type[Fault], action: str, to: str = "", **form: object) -> str:

@@ -1,9 +1,8 @@
 """Bad input gets a clear answer in words, and nothing is half-done."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -60,13 +59,6 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Town:
             return made
 
     return asyncio.run(settle())
-
-
-@pytest.fixture
-async def t(settled: Town, tmp_path: Path) -> AsyncIterator[Town]:
-    copy = settled.copy(tmp_path)
-    yield copy
-    copy.close()
 
 
 async def ask(t: Town, **pack: object) -> str:

@@ -1,8 +1,6 @@
 """Two companies speak at once: both come to hold the same, and so do the lives of their items."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -43,13 +41,6 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Town:
             return made
 
     return asyncio.run(settle())
-
-
-@pytest.fixture
-async def t(settled: Town, tmp_path: Path) -> AsyncIterator[Town]:
-    copy = settled.copy(tmp_path)
-    yield copy
-    copy.close()
 
 
 async def requested(t: Town) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 
@@ -28,13 +27,6 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Town:
             return made
 
     return asyncio.run(settle())
-
-
-@pytest.fixture
-async def t(settled: Town, tmp_path: Path) -> AsyncIterator[Town]:
-    copy = settled.copy(tmp_path)
-    yield copy
-    copy.close()
 
 
 @pytest.fixture

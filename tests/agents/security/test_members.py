@@ -1,10 +1,8 @@
 """What a member may try with statements of its own: it speaks for itself, and of what it was asked."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -51,13 +49,6 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Town:
             return made
 
     return asyncio.run(settle())
-
-
-@pytest.fixture
-async def t(settled: Town, tmp_path: Path) -> AsyncIterator[Town]:
-    copy = settled.copy(tmp_path)
-    yield copy
-    copy.close()
 
 
 def by(t: Town, who: str, claim: Claim, about: str = "") -> dict[str, Any]:
