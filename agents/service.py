@@ -506,7 +506,7 @@ class _Change:
     ) -> tuple[Held, ...]:
         """Return the attached credentials, each verified, issued by a company that may, and in its place."""
         if parcel.credentials and not message.carries:
-            raise Invalid("a sealed statement does not go with a {kind}", kind=message.kind)
+            raise Invalid("sealed statements do not go with “{kind}”", kind=message.kind)
         # Each costs us a signature or more to check, so those whom anybody can be bring few.
         open_to_all = protocol.name in (INTRODUCTION.name, MEMBERSHIP.name)
         if open_to_all and len(parcel.credentials) > MOST_BY_STRANGERS:
@@ -516,7 +516,7 @@ class _Change:
         for document in parcel.credentials:
             type_, issuer = self.agent.check(document, self.desk, trusted)
             if type_ not in message.carries:
-                raise Invalid("an attached {type} does not go with a {kind}", type=type_, kind=message.kind)
+                raise Invalid("an attached {type} does not go with “{kind}”", type=type_, kind=message.kind)
             one = _held(document, type_, issuer, self.desk.now, peer.id)
             if (known := self.desk.credential(one.id)) is not None and known.issuer != issuer:
                 # Ids are chosen by issuers: who takes another's gets neither its place nor in its way.
@@ -659,9 +659,9 @@ class _Change:
         company = self.desk.company
         roles = roles_of(self.desk, company.did, self.desk.authority())
         if type_ != "Introduction" and not any(self.agent.framework.may_issue(r, type_) for r in roles):
-            raise Forbidden("we may not issue a {type}", type=type_)
+            raise Forbidden("we may not issue “{type}”", type=type_)
         if not its_own(effect.claim, company.did):
-            raise Invalid("a {type} of ours states what we cannot", type=type_)
+            raise Invalid("“{type}” would state what we cannot", type=type_)
         about = (
             effect.about if effect.about.startswith(("did:", "urn:")) else item_uri(company.did, effect.about)
         )

@@ -219,7 +219,7 @@ async def test_a_company_states_nothing_in_a_role_it_is_not_admitted_in(t: Town)
     fade = [{"cycle": 100 * n, "soh_pct": 92 - 0.6 * n, "sd_pct": 0.3} for n in range(8)]
     form: dict[str, object] = {"item": cells[0], "history": fade, "cycles": [1000], "threshold_pct": 80}
     assert (
-        await refused(t, RECYCLER, Forbidden, "predict-life", "", **form) == "we may not issue a Prediction"
+        await refused(t, RECYCLER, Forbidden, "predict-life", "", **form) == "we may not issue “Prediction”"
     )
 
 
@@ -228,7 +228,7 @@ async def test_who_is_no_member_yet_states_nothing_of_items(t: Town) -> None:
     cell = mint("cell", mint("pack"), 1)
     await t.write("newcomer", lambda desk: desk.keep_item(Item(cell, "cell", "did:key:another")))
     words = await refused(t, "newcomer", Forbidden, "build-product", items=[cell], model="x")
-    assert words == "we may not issue a ItemIdentity"
+    assert words == "we may not issue “ItemIdentity”"
 
 
 # Gates
