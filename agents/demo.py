@@ -258,7 +258,7 @@ async def agents(folder: Path, rack: Any, adjust: Adjust) -> AsyncIterator[dict[
         for number, (role, name) in enumerate(COMPANIES.items()):
             didcomm, admin, site = ports[3 * number : 3 * number + 3]
             home = folder / role
-            home.mkdir(parents=True)
+            home.mkdir(parents=True, mode=0o700)
             settings = {
                 "MEGURI_HOME": str(home),
                 "MEGURI_NAME": name,

@@ -449,7 +449,8 @@ class _Change:
             )
         except Misstep as misstep:
             # What rests on it was done by people, who see the message's fate in the exchange.
-            LOG.warning("%s of %s stays on record: %s", event.what, event.item, misstep)
+            # Logs are read by more people than the books: no codes, no words of a deal.
+            LOG.warning("event %s stays on record: %s", event.id, misstep.template)
 
     def heed(
         self,
@@ -477,7 +478,7 @@ class _Change:
                     tuple(file for file in evidence if file),
                 )
         except Fault as fault:
-            LOG.warning("%s counts again, but nothing could be done about it: %s", said.message.kind, fault)
+            LOG.warning("message %s counts again, but nothing could be done: %s", said.id, fault.template)
 
     def begin(self, peer: Peer, parcel: Parcel, protocol: Protocol, message: Message) -> Exchange:
         """Return the exchange a first message opens, if its sender may open it."""

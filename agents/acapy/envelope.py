@@ -1,5 +1,6 @@
 """How messages are packed, posted and unpacked, by the wallet's keys."""
 
+from asyncio import to_thread
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
@@ -23,6 +24,7 @@ from agents.acapy.wire import loads
 from agents.role import Peer
 from schemas.errors import Invalid
 
+LARGE = 256 << 10
 TIMEOUT = ClientTimeout(total=60, connect=5, sock_connect=5)
 _TARGET_S = 600.0
 
@@ -44,7 +46,8 @@ class StrictFormat(V1PackWireFormat):
         except Exception as error:  # what is no envelope fails in many ways
             raise WireFormatParseError("the message is not packed for us") from error
         try:
-            value = loads(text)
+            # A large one takes seconds to read; meanwhile others are served.
+            value = loads(text) if len(text) < LARGE else await to_thread(loads, text)
         except Invalid as fault:
             raise WireFormatParseError(str(fault)) from fault
         receipt.in_time = time_now()  # type: ignore[assignment]  # as ACA-Py does

@@ -252,7 +252,9 @@ class Letterbox:
             except Invalid as fault:
                 LOG.warning("a receipt from peer %s cannot be read: %s", peer.id, fault)
         for problem in problems:
-            LOG.warning("peer %s refused %s as %s", peer.id, problem.id, problem.code)
+            # The peer's own words, so that none of them is a line of the log.
+            id, code = ascii(problem.id)[1:-1], ascii(problem.code)[1:-1]
+            LOG.warning("peer %s refused %s as %s", peer.id, id, code)
         if taken or problems:
             late = await self.agent.settle(peer.id, taken, problems)
             self.postman.settled(peer.id, [*taken, *(problem.id for problem in problems)])

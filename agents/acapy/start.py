@@ -41,7 +41,17 @@ LOG = logging.getLogger(__name__)
 
 MOST_IN_AN_ENVELOPE = 16 << 20
 STOP_S = 1.5
-UNUSED = ("actionmenu", "endorse_transaction", "introduction", "issue_credential", "present_proof")
+UNUSED = (
+    "actionmenu",
+    "coordinate_mediation",
+    "endorse_transaction",
+    "introduction",
+    "issue_credential",
+    "notification",
+    "present_proof",
+    "revocation_notification",
+    "routing",
+)
 """ACA-Py's protocols that we do not speak: nobody needs to be able to send us their messages."""
 
 
@@ -62,6 +72,7 @@ class Running:
 
 def run(config: Config) -> int:
     """Run a company's agent until it is told to stop; return the process's exit status."""
+    os.umask(0o077)  # whatever is written, the books, the wallet and the files, is for the owner alone
     gc.disable()  # what is loaded at the start stays: looking for garbage in it costs a tenth of the time
     _log_to_stderr(config.log_level)
     try:

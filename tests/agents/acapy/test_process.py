@@ -39,7 +39,7 @@ def test_it_becomes_ready_and_stops_at_a_signal_with_status_zero(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     settings = environment(tmp_path)
-    with subprocess.Popen(START, env=settings, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(START, env=settings, stderr=subprocess.PIPE, umask=0o022) as process:
         try:
             while process.poll() is None and not ready(
                 f"http://127.0.0.1:{settings['MEGURI_WEB_PORT']}/ready"
@@ -52,6 +52,8 @@ def test_it_becomes_ready_and_stops_at_a_signal_with_status_zero(
     assert process.returncode == 0
     assert b"Traceback" not in errors
     assert b"ready after" in errors
+    open_to_others = {place.name for place in tmp_path.rglob("*") if place.stat().st_mode & 0o077}
+    assert open_to_others == set(), "books, wallet and files are for the owner alone"
 
 
 @pytest.mark.parametrize(
