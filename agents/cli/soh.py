@@ -18,7 +18,7 @@ from schemas.errors import Invalid, Unknown
 if TYPE_CHECKING:
     from analysis.soh.model import Model
 
-SECTION: Final = "This agent"
+SECTION: Final = "Workshop"
 LARGEST_MODEL = 256 * 1024 * 1024
 SEED_BYTES = 32
 LONG = 48
