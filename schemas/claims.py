@@ -8,12 +8,16 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from schemas.events import Event
 from schemas.items import Code, Kind
 
 CONTEXT = "https://w3id.org/meguri/contexts/v1"
+
+
+MOST_PARTS = 2000
+"""The most items that one lot or product names as its parts."""
 
 
 class Claim(BaseModel):
@@ -28,7 +32,7 @@ class ItemIdentity(Claim):
     item: Code
     kind: Kind
     part_of: Code | None = None
-    made_of: tuple[Code, ...] = ()
+    made_of: tuple[Code, ...] = Field(default=(), max_length=MOST_PARTS)
     position: str = ""
     model: str = ""
     chemistry: str = ""

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from sqlalchemy import (
     Connection,
     Executable,
+    and_,
     case,
     delete,
     func,
@@ -744,8 +745,10 @@ class SqlDesk:
         # Link, key and peer belong together: a new link replaces all three.
         found = {name: case((new.link != "", new[name]), else_=old[name]) for name in ("link", "key", "peer")}
         changes = {name: new[name] for name in ("name", "media_type", "size", "state")} | found
+        # While a file is awaited from one peer, no other says where it lies or how large it is.
+        ours = or_(old.state != "awaited", new.state != "awaited", old.peer == "", new.peer == old.peer)
         statement = fresh.on_conflict_do_update(
-            index_elements=["digest"], set_=changes, where=old.state != "held"
+            index_elements=["digest"], set_=changes, where=and_(old.state != "held", ours)
         )
         values = {
             "digest": evidence.digest,

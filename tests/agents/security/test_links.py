@@ -1,6 +1,7 @@
 """What a member's link may make our agent ask for: files of others lie elsewhere, not in our own house."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,25 @@ def test_a_message_brings_no_flood_of_files() -> None:
     message = {"@type": "t", "@id": "i", "~attach": [one] * (MOST_FILES + 1)}
     (enclosure,) = read(message).parcel.enclosures
     assert enclosure.problem == "are too many"
+
+
+async def test_nobody_leads_us_astray_on_the_way_to_anothers_file(store: SqlStore) -> None:
+    true, false = "https://a.example/x", "https://b.example/x"
+
+    async def note(file: Evidence, link: str, peer: str) -> None:
+        await store.write(lambda desk: desk.keep_evidence(file, link=link, key=KEY, peer=peer))
+
+    await note(awaited(1), true, "a")
+    await note(replace(awaited(1), size=7, name="another"), false, "b")
+    (file,) = await store.read(lambda desk: desk.awaited_evidence())
+    assert (file.link, file.peer, file.evidence) == (true, "a", awaited(1))
+    await note(awaited(1), f"{true}/moved", "a")
+    (file,) = await store.read(lambda desk: desk.awaited_evidence())
+    assert file.link == f"{true}/moved"
+    await note(replace(awaited(1), state="refused"), "", "")
+    assert await store.read(lambda desk: desk.awaited_evidence()) == []
+    await note(awaited(1), false, "b")
+    (file,) = await store.read(lambda desk: desk.awaited_evidence())
+    assert (file.link, file.peer) == (false, "b"), "after a refusal another may give it"
+    await note(replace(awaited(1), state="held"), "", "c")
+    assert await store.read(lambda desk: desk.awaited_evidence()) == []
