@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from instruments.care import Care, read
 from instruments.measurement import Measurement, Outcome, Settings
@@ -109,9 +109,17 @@ def _trace(measured: Measurement) -> Trace:
     return Trace(measured.cell, measured.frequencies_hz, measured.impedances_ohm)
 
 
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise Invalid."""
+        raise Invalid("the arguments cannot be used: {why}", why=message)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a session; 0: every cell has an outcome, 3: not all, 2: it could not begin."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="meguri measure",
         description="Measure all cells of one rack or several. Scans come from standard input, a line each: "
         "a cell, its channel, and so on; `start` or the end of input begins. Interrupt to stop safely; the "
@@ -131,8 +139,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--care", type=Path, help="TOML with zero adjustments and calibrations, for warnings")
     parser.add_argument("--room", type=Path, help="CSV of the room's temperature: at, temp_c, …")
     parser.add_argument("--json", action="store_true", help="the summary as one JSON document")
-    asked = parser.parse_args(argv)
     try:
+        asked = parser.parse_args(argv)
         if len(asked.meter) != len(asked.switch):
             raise Invalid("a rack needs one meter and one switch")
         loads = scans(sys.stdin, len(asked.meter))
