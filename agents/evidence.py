@@ -52,7 +52,6 @@ OTHER = "application/octet-stream"
 _MARKS = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n\x1a\n", "image/png"), (b"%PDF-", "application/pdf"))
 _DIGEST = re.compile("[0-9a-f]{64}")
 _BLOB = re.compile("[A-Za-z0-9_-]{32,64}")
-_NOTHING = "0" * 64
 
 
 @dataclass(frozen=True)

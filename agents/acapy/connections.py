@@ -5,7 +5,6 @@ import logging
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from acapy_agent.connections.models.conn_record import ConnRecord
@@ -27,16 +26,6 @@ REPORTED = re.compile("^acapy::problem_report$")
 MOST_IN_AN_INVITATION = 20_000
 
 
-@dataclass(frozen=True)
-class Connection:
-    """A connection as ACA-Py knows it."""
-
-    id: str
-    state: str
-    label: str
-    invited_us: bool
-
-
 class Connections:
     """The company's connections. ACA-Py's events only hint at changes: its records are what counts."""
 
@@ -53,26 +42,24 @@ class Connections:
 
     # Invitations
 
-    async def create(self, label: str = "", *, many: bool = False) -> str:
-        """Return the URL of a new invitation; it lets one company connect, or many."""
+    async def create(self) -> str:
+        """Return the URL of a new invitation; it lets one company connect."""
         try:
             made = await OutOfBandManager(self.profile).create_invitation(
                 my_label=self.name,
                 hs_protos=[HSProto.DIDEX_1_1, HSProto.RFC23],
                 auto_accept=True,
-                multi_use=many,
-                alias=label or None,
             )
         except BaseError as error:
             raise Unavailable("no invitation could be made: {reason}", reason=error) from error
-        return str(made.invitation.to_url(self.profile.settings.get("invite_base_url")))
+        return str(made.invitation.to_url())
 
     async def accept(self, url: str) -> str:
         """Accept an invitation and return the connection's id; raise `Invalid` for what is none."""
         try:
             invitation = InvitationMessage.from_url(url) if len(url) < MOST_IN_AN_INVITATION else None
-        except (BaseError, ValueError) as error:
-            raise Invalid("this is no invitation") from error
+        except (BaseError, ValueError):
+            invitation = None
         if invitation is None:
             raise Invalid("this is no invitation")
         try:
@@ -82,18 +69,6 @@ class Connections:
             raise Invalid("the invitation cannot be accepted: {reason}", reason=error) from error
         self._hint.set()
         return str(accepted.connection_id)
-
-    async def list(self) -> "list[Connection]":
-        """List the connections, whatever their state."""
-        return [
-            Connection(
-                str(record.connection_id),
-                str(record.state),
-                record.their_label or "",
-                ConnRecord.Role.get(record.their_role) is ConnRecord.Role.RESPONDER,
-            )
-            for record in await self._records()
-        ]
 
     # Introductions
 

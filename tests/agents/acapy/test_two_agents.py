@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from acapy_agent.connections.models.conn_record import ConnRecord
 from acapy_agent.did.did_key import DIDKey
 from acapy_agent.protocols.out_of_band.v1_0.messages.invitation import InvitationMessage
 from acapy_agent.wallet.base import BaseWallet
@@ -254,8 +255,9 @@ async def _strangers(running: Running) -> bool:
 
 
 async def _connected(running: Running, number: int) -> bool:
-    connections = await running.connections.list()
-    return sum(connection.state in ("active", "completed") for connection in connections) >= number
+    async with running.profile.session() as session:
+        records: Any = await ConnRecord.query(session)
+    return sum(record.state in ("active", "completed") for record in records) >= number
 
 
 async def test_a_company_that_connects_twice_stays_one_company(town: Town) -> None:
