@@ -101,7 +101,7 @@ class Draft:
     """A file on its way into the vault; it enters whole, or not at all."""
 
     def __init__(self, file: BinaryIO, limit: int) -> None:
-        self._file = file
+        self.file = file
         self._limit = limit
         self._hash = hashlib.sha256()
         self._head = b""
@@ -115,7 +115,7 @@ class Draft:
         if len(self._head) < 16:  # noqa: PLR2004
             self._head += data[:16]
         self._hash.update(data)
-        self._file.write(data)
+        self.file.write(data)
 
     @property
     def stored(self) -> Stored:
@@ -198,7 +198,7 @@ class Vault:
         place = self._place(stored.digest)
         if not place.is_file():
             place.parent.mkdir(exist_ok=True, mode=0o700)
-            _keep(draft._file, path, place)  # noqa: SLF001, its maker
+            _keep(draft.file, path, place)
         return stored
 
     # Blobs we serve
