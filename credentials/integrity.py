@@ -1,4 +1,4 @@
-"""Data Integrity seals of the suite eddsa-jcs-2022: making them and checking them.
+"""Data Integrity seals: making and checking those of the suite eddsa-jcs-2022.
 
 A seal is an Ed25519 signature over ``sha256(JCS(proof without its value)) + sha256(JCS(document))``
 (Data Integrity EdDSA Cryptosuites v1.0, section 3.3). A document may carry several (a proof set), and a proof
@@ -7,15 +7,19 @@ may cover earlier ones (a proof chain, `previousProof`).
 Stricter than the standard in this: a proof's @context must equal the document's, so that no unsigned context
 gives signed words another meaning; every proof must be by the issuer (or holder) or a cosigner the caller
 names; and a challenge or domain that nobody asked for is refused.
+
+Seals of the suite eddsa-rdfc-2022 are checked as well, never made: they cover what a document says as RDF,
+which is less than its text (see `rdf`).
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from credentials import contents, form, keys
+from credentials import contents, form, keys, rdf
 from credentials.canonical import canonical
 from credentials.moments import moment, stamp, zoned
 from credentials.report import Findings, Report
@@ -24,6 +28,7 @@ from credentials.status import Statuses
 from schemas.errors import Invalid
 
 SUITE = "eddsa-jcs-2022"
+RDF_SUITE = "eddsa-rdfc-2022"
 MAX_PROOFS = 32
 
 
@@ -82,13 +87,14 @@ def verify(
     cosigners: Collection[str] = (),
     statuses: Statuses | None = None,
     others: contents.Verify | None = None,
+    contexts: rdf.Contexts | None = None,
 ) -> Report:
     """Look at everything a sealed credential or presentation must fulfil, and report each finding.
 
     `cosigners` are the DIDs that must have signed besides the issuer. Without `statuses` a credential that
     could have been revoked is refused. `others` verifies what is presented and status lists, which may be
-    sealed otherwise. For any JSON value the answer is a report; only a mistake of the caller (a `now` without
-    time zone) raises.
+    sealed otherwise; `contexts` are those that a seal over RDF may use. For any JSON value the answer is a
+    report; only a mistake of the caller (a `now` without time zone) raises.
     """
     zoned(now)
     found = Findings(WORDS)
@@ -116,7 +122,17 @@ def verify(
 
     proofs = found.ask("proof", _proofs, document) or []
     case = _Case(
-        unsealed, body, proofs, found.author, frozenset(cosigners), purpose, challenge, domain, resolver, now
+        unsealed,
+        body,
+        proofs,
+        found.author,
+        frozenset(cosigners),
+        purpose,
+        challenge,
+        domain,
+        resolver,
+        now,
+        rdf.published() if contexts is None else contexts,
     )
     for number, proof in enumerate(proofs, 1):
         found.about = {"proof": str(number)}
@@ -144,7 +160,7 @@ WORDS = {
 """What each check says when it passes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Case:
     """A document, its proofs, and what the caller wants of them."""
 
@@ -158,12 +174,18 @@ class _Case:
     domain: str | None
     resolver: Resolver
     now: datetime
+    contexts: rdf.Contexts
+
+    @cached_property
+    def quads(self) -> bytes:
+        """What the document says as RDF."""
+        return rdf.canonical_quads(self.document, self.contexts)
 
 
 def _examine(found: Findings, case: _Case, proof: dict[str, Any]) -> None:
     config = {name: value for name, value in proof.items() if name != "proofValue"}
     try:
-        head = canonical(config)
+        canonical(config)
     except Invalid as reason:
         found.refuse("proof.signature", reason)
         return
@@ -175,7 +197,7 @@ def _examine(found: Findings, case: _Case, proof: dict[str, Any]) -> None:
     signer = found.ask("proof.signer", _signer, config, case)
     key = found.ask("proof.key", _key, config, case)
     covered = found.ask("proof.chain", _covered, config, case.proofs)
-    seal = found.ask("proof.signature", _signature, proof.get("proofValue"), key, head, covered, case)
+    seal = found.ask("proof.signature", _signature, proof.get("proofValue"), key, config, covered, case)
     if seal is not None and signer is not None and signer not in found.signers:
         found.signers.append(signer)
 
@@ -206,7 +228,7 @@ def _proofs(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _suite(proof: Mapping[str, Any]) -> None:
     if proof.get("type") != "DataIntegrityProof":
         raise Invalid("Its proof is of the unknown type {type}.", type=proof.get("type"))
-    if proof.get("cryptosuite") != SUITE:
+    if proof.get("cryptosuite") not in (SUITE, RDF_SUITE):
         raise Invalid("Its proof uses the unknown suite {suite}.", suite=proof.get("cryptosuite"))
 
 
@@ -279,17 +301,36 @@ def _covered(proof: Mapping[str, Any], proofs: Sequence[dict[str, Any]]) -> list
 
 
 def _signature(
-    value: object, key: bytes | None, head: bytes, covered: list[dict[str, Any]] | None, case: _Case
+    value: object,
+    key: bytes | None,
+    config: dict[str, Any],
+    covered: list[dict[str, Any]] | None,
+    case: _Case,
 ) -> bytes:
     if not isinstance(value, str):
         raise Invalid("Its proof holds no signature.")
     seal = keys.signature(value)
     if key is None or covered is None:
         raise Invalid("The signature could not be checked.")
-    body = canonical(case.document | {"proof": covered}) if covered else case.body
-    if not keys.signed_by(key, _hashed(head, body), seal):
+    data = (
+        _rdf_data(config, covered, case)
+        if config.get("cryptosuite") == RDF_SUITE
+        else _data(config, covered, case)
+    )
+    if not keys.signed_by(key, data, seal):
         raise Invalid("The signature is wrong: something was changed, or another key made it.")
     return seal
+
+
+def _data(config: dict[str, Any], covered: list[dict[str, Any]], case: _Case) -> bytes:
+    return _hashed(canonical(config), canonical(case.document | {"proof": covered}) if covered else case.body)
+
+
+def _rdf_data(config: dict[str, Any], covered: list[dict[str, Any]], case: _Case) -> bytes:
+    head = rdf.canonical_quads(config | {"@context": case.document.get("@context")}, case.contexts)
+    if not covered:
+        return _hashed(head, case.quads)
+    return _hashed(head, rdf.canonical_quads(case.document | {"proof": covered}, case.contexts))
 
 
 def _signers(found: Findings, case: _Case) -> None:

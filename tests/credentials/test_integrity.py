@@ -239,7 +239,7 @@ def test_a_wrong_credential_is_refused_with_the_reason(
     ("change", "name", "reason"),
     [
         ({"type": "Ed25519Signature2020"}, "suite", "of the unknown type Ed25519Signature2020"),
-        ({"cryptosuite": "eddsa-rdfc-2022"}, "suite", "the unknown suite eddsa-rdfc-2022"),
+        ({"cryptosuite": "ecdsa-jcs-2019"}, "suite", "the unknown suite ecdsa-jcs-2019"),
         ({"cryptosuite": None}, "suite", "the unknown suite nothing"),
         ({"@context": DIAGNOSIS["@context"][:1]}, "context", "made for another @context"),
         ({"created": "2026-04-01"}, "period", "2026-04-01 is not a date with time and zone"),

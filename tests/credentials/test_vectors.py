@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from credentials import base58
+from credentials import base58, rdf
 from credentials.canonical import canonical
 from credentials.integrity import seal, verify
 from credentials.keys import LocalSigner
@@ -68,10 +68,46 @@ def test_a_changed_vector_has_a_wrong_signature() -> None:
     assert "proof.signature" in refused(verify(sealed, KeyResolver(), now=NOW))
 
 
-@pytest.mark.parametrize("name", ["signedProofSet2", "signedProofChain2"])
-def test_sets_and_chains_of_a_suite_unknown_here_are_refused_as_such(name: str) -> None:
-    # The printed sets and chains are all eddsa-rdfc-2022.
-    report = verify(vector(f"proof-set-chain/{name}.json"), KeyResolver(), now=NOW)
-    assert {"proof.suite", "proof.signature"} <= refused(report)
-    assert "proof.chain" not in refused(report)
-    assert "Its proof uses the unknown suite eddsa-rdfc-2022." in [str(check) for check in report.refusals]
+EXAMPLES_CONTEXT = {
+    "https://www.w3.org/ns/credentials/examples/v2": {
+        "@context": {"@vocab": "https://www.w3.org/ns/credentials/examples#"}
+    }
+}
+CONTEXTS = {**rdf.published(), **EXAMPLES_CONTEXT}
+
+
+def test_the_document_and_proof_are_written_as_rdf_as_printed() -> None:
+    document = rdf.canonical_quads(vector("unsigned.json"), CONTEXTS)
+    config = rdf.canonical_quads(vector("eddsa-rdfc-2022/proofConfigDataInt.json"), CONTEXTS)
+    assert document.decode().strip() == vector("eddsa-rdfc-2022/canonDocDataInt.txt")
+    assert config.decode().strip() == vector("eddsa-rdfc-2022/proofCanonDataInt.txt")
+    assert sha256(document).hexdigest() == vector("eddsa-rdfc-2022/docHashDataInt.txt")
+    assert sha256(config).hexdigest() == vector("eddsa-rdfc-2022/proofHashDataInt.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "proofs"),
+    [
+        ("eddsa-rdfc-2022/signedDataInt", 1),
+        ("proof-set-chain/signedProofSet1", 1),
+        ("proof-set-chain/signedProofSet2", 2),
+        ("proof-set-chain/signedProofChain1", 3),
+        ("proof-set-chain/signedProofChain2", 4),
+    ],
+)
+def test_seals_over_rdf_sets_and_chains_verify(name: str, proofs: int) -> None:
+    sealed = vector(f"{name}.json")
+    report = verify(sealed, KeyResolver(), now=NOW, contexts=CONTEXTS)
+    assert refused(report) == {"proof.signer", "signers"}  # the issuer is a web address, as above
+    right = [check for check in report.checks if check.name == "proof.signature" and check.passed]
+    assert len(right) == proofs
+    changed = verify(sealed | {"name": "x"}, KeyResolver(), now=NOW, contexts=CONTEXTS)
+    wrong = [check for check in changed.checks if check.name == "proof.signature" and not check.passed]
+    assert len(wrong) == proofs
+
+
+def test_the_suite_of_2020_is_refused_as_unknown() -> None:
+    report = verify(
+        vector("Ed25519Signature2020/signedEdSig.json"), KeyResolver(), now=NOW, contexts=CONTEXTS
+    )
+    assert "proof.suite" in refused(report)
