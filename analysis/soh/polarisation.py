@@ -18,7 +18,7 @@ from analysis.soh.spectrum import Spectrum, kramers_kronig_residual
 from schemas.errors import Invalid, Unknown
 
 METHOD = "polarisation-resistance"
-VERSION = "1.0"
+VERSION = "1.1"
 LOW_HZ, HIGH_HZ = 1.0, 1000.0
 MINIMUM_CELLS = 10
 

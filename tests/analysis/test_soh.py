@@ -54,7 +54,7 @@ def test_an_estimate_carries_its_method_interval_and_domain() -> None:
     assert answer.value == pytest.approx(known.line.intercept_pct + known.line.slope_pct_per_ohm * x)
     assert answer.upper - answer.value == pytest.approx(known.line.half_width_pct)
     assert answer.lower < answer.value < answer.upper
-    assert (answer.method, answer.version, answer.unit) == ("polarisation-resistance", "1.0", "%")
+    assert (answer.method, answer.version, answer.unit) == ("polarisation-resistance", "1.1", "%")
     assert answer.model_digest == known.digest
     assert answer.inputs_digest == GOOD.digest()
     assert [c.name for c in answer.checks if c.passed] == ["contact-drift", "kramers-kronig", "resistance"]
