@@ -184,6 +184,10 @@ class Agent:
             change = _Change(self, desk)
             desk.settle(peer, taken, "taken")
             for problem in problems:
+                if change.is_built_upon(peer, problem.id):
+                    LOG.warning("peer %s refused a message that it has built upon", peer)
+                    desk.settle(peer, (problem.id,), "taken")
+                    continue
                 told = {
                     "code": problem.code,
                     "template": problem.template,
@@ -723,6 +727,20 @@ class _Change:
         if register.version > int(self.desk.setting("register-version") or 0):
             self.desk.set("register-version", str(register.version))
             self.desk.set("register", register.model_dump_json())
+
+    def is_built_upon(self, peer: str, id: str) -> bool:
+        """Say whether the peer has said what it could not have said had it refused this message of ours.
+
+        What crossed ours is overtaken without it, or stands anyway; only what leaned on it fits nowhere.
+        So nobody unmakes what both sides have settled.
+        """
+        letter = self.desk.letter(peer, id)
+        exchange = self.desk.exchange(letter.thread) if letter and letter.outward else None
+        if exchange is None:
+            return False
+        after = exchange.voided(id, "refused")
+        counting = {said.id for said in (*after.standing, *after.overtaken)}
+        return any(s.sender != exchange.side and s.id not in counting for s in exchange.standing)
 
     def void(self, letter: Letter) -> None:
         """Take back a message of ours that the peer refused."""

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from agents.ports import Verdict
 from agents.role import Item
 from agents.roles.deliveries import line
 from agents.roles.life import latest
@@ -232,3 +233,15 @@ async def test_a_company_that_calls_itself_by_anothers_did_does_not_stand_in_its
     await t.write(COLLECTOR, lambda desk: desk.identify(ours.id, t.keys["stranger"].did, did))
     found = await t.read(COLLECTOR, lambda desk: find_peer(desk, did))
     assert found.name == DISMANTLER
+
+
+async def test_nobody_unmakes_a_deal_by_refusing_what_it_has_built_upon(t: Town) -> None:
+    thread, pack = await collect(t)
+    exchange = await t.exchange(COLLECTOR, thread)
+    ours = [said for said in exchange.said if said.sender == exchange.side]
+    for said in ours:
+        await t.agents[COLLECTOR].settle(
+            exchange.peer, [], [Verdict(said.id, "malformed", "changed our mind")]
+        )
+    assert await t.exchange(COLLECTOR, thread) == exchange
+    assert await t.whats(COLLECTOR, pack) == ["requested", "collected"]
