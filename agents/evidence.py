@@ -54,6 +54,12 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 _BLOB = re.compile("[A-Za-z0-9_-]{32,64}")
 
 
+class TooLarge(Invalid):
+    """More bytes came than are taken."""
+
+    code = "too-large"
+
+
 @dataclass(frozen=True)
 class Stored:
     """A file in the vault."""
@@ -108,10 +114,10 @@ class Draft:
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        """Add bytes; raise `Invalid` when the file grows too large."""
+        """Add bytes; raise `TooLarge` when they become too many."""
         self.size += len(data)
         if self.size > self._limit:
-            raise Invalid("the file is larger than {limit} bytes", limit=self._limit)
+            raise TooLarge("the file is larger than {limit} bytes", limit=self._limit)
         if len(self._head) < 16:  # noqa: PLR2004
             self._head += data[:16]
         self._hash.update(data)

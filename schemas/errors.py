@@ -6,6 +6,9 @@ Fault
 ├── Misstep      right thing, wrong time or side     REST 409   CLI 4   DIDComm "out-of-step"
 ├── Forbidden    you may not                         REST 403   CLI 5   DIDComm "forbidden"
 └── Unavailable  not now; try again later            REST 503   CLI 6   DIDComm "unavailable"
+
+Where an edge must answer more finely it has a subclass with a code of its own: `too-large` and `not-json` are
+Invalid, `unidentified` is Forbidden, `too-many-tries` is Unavailable.
 """
 
 from typing import ClassVar

@@ -14,13 +14,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from agents import accounts
 from agents.accounts import Unidentified, Visitor
-from agents.evidence import MOST_FILE_BYTES, clean_name
+from agents.evidence import MOST_FILE_BYTES, TooLarge, clean_name
 from agents.role import Evidence, Rank
 from agents.web.context import Context
 from agents.web.problems import (
     NotJson,
     Problem,
-    TooLarge,
     as_json,
     extra_headers,
     problem_of,
@@ -280,16 +279,7 @@ async def _keep(request: web.Request, part: BodyPartReader) -> str:
 
 async def keep_file(context: Context, chunks: AsyncIterable[bytes], name: str) -> Evidence:
     """Keep a file in the vault, and note it in the books."""
-
-    async def counted() -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in chunks:
-            size += len(chunk)
-            if size > MOST_FILE_BYTES:
-                raise TooLarge("the file is larger than {limit} bytes", limit=MOST_FILE_BYTES)
-            yield chunk
-
-    stored = await context.vault.put_stream(counted(), limit=MOST_FILE_BYTES)
+    stored = await context.vault.put_stream(chunks, limit=MOST_FILE_BYTES)
     if not stored.size:
         raise Invalid("the file is empty")
     entry = Evidence(stored.digest, clean_name(name), stored.media_type, stored.size)

@@ -42,12 +42,6 @@ class NotJson(Invalid):
     code = "not-json"
 
 
-class TooLarge(Invalid):
-    """The body is larger than is taken."""
-
-    code = "too-large"
-
-
 class Problem(BaseModel):
     """A problem in the shape of RFC 9457."""
 
