@@ -17,7 +17,7 @@ from schemas.errors import Invalid, Unavailable
 SECTION: Final = "This agent"
 _PORT = click.IntRange(1, 65535)
 _PAUSE_S: Final = 0.2
-_ROLES = ("dismantler", "collector", "reuse-manufacturer", "recycler", "governance-authority")
+ROLES: Final = ("dismantler", "collector", "reuse-manufacturer", "recycler", "governance-authority")
 
 
 @command(
@@ -29,7 +29,7 @@ _ROLES = ("dismantler", "collector", "reuse-manufacturer", "recycler", "governan
         "What the company is; may be repeated.",
         multiple=True,
         required=True,
-        type=click.Choice(_ROLES),
+        type=click.Choice(ROLES),
     ),
     option("--host", "The address to listen at.", default="127.0.0.1", show_default=True),
     option("--web-port", "The company's own site.", type=_PORT, default=8032, show_default=True),

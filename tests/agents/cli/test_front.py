@@ -11,9 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agents.cli import people, running
 from agents.cli.actions import everything, section
 from agents.cli.call import COMMON, Call, Command, language_of
 from agents.cli.front import SECTIONS, WHERE, Front, front, run
+from agents.role import RANKS
+from agents.roles import ROLES
 
 ACTIONS = everything().actions
 HEAVY = ("acapy_agent", "aries_askar", "sqlalchemy", "numpy", "pyvisa", "aiohttp", "jinja2")
@@ -211,3 +214,8 @@ def test_the_rack_is_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
     said = meguri("rack", "simulate", "--help")
     assert said.returncode == 0
     assert "--trouble" in said.stdout
+
+
+def test_what_is_told_without_loading_the_agent_agrees_with_it() -> None:
+    assert people.RANKS == RANKS
+    assert set(running.ROLES) == set(ROLES)
