@@ -108,8 +108,8 @@ def start(call: Call) -> None:
 def ready(call: Call, wait: float) -> None:
     """Say whether the agent can work.
 
-    A start takes some seconds. Where the agent cannot work, or not in time, the command says why and ends with
-    status 6.
+    A start takes some seconds. Where the agent cannot work, or not in time, the command says why and ends
+    with status 6.
     """
     until = time.monotonic() + wait
     while True:
