@@ -4,15 +4,18 @@ A resolver is a port: it answers from what it holds, or raises Unknown, Invalid 
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 from credentials import keys
 from schemas.errors import Invalid, Unknown
 
 _DID = re.compile("did:([a-z0-9]+):[A-Za-z0-9._:%-]{1,2000}")
+
+_KEY_TYPES = ("Multikey", "Ed25519VerificationKey2020")
 
 PURPOSES = frozenset({"assertionMethod", "authentication", "capabilityInvocation", "capabilityDelegation"})
 
@@ -83,6 +86,77 @@ def _key_document(did: str) -> DidDocument:
         raise Unknown("{did} is not a did:key.", did=did)
     key = keys.public_key(did.removeprefix("did:key:"))
     return DidDocument(did, (Method(keys.key_method(did), did, key),))
+
+
+def did_document(value: object, /) -> DidDocument:
+    """Read a DID document in JSON: its Ed25519 keys, and what each may do; or raise Invalid."""
+    if not isinstance(value, dict) or not isinstance(value.get("id"), str):
+        raise Invalid("The DID document is none.")
+    did: str = value["id"]
+    method_name(did)
+    uses: dict[str, set[str]] = {}
+    listed = [item for item in _items(value, "verificationMethod") if isinstance(item, dict)]
+    for purpose in sorted(PURPOSES):
+        for item in _items(value, purpose):
+            listed += [item] if isinstance(item, dict) else []
+            uses.setdefault(_named(did, item), set()).add(purpose)
+    methods: dict[str, Method | None] = {}
+    for item in listed:
+        name = _named(did, item)
+        if name in methods:
+            raise Invalid("The DID document names the key {key} twice.", key=name)
+        methods[name] = _method(name, item, frozenset(uses.get(name, ())))
+    return DidDocument(did, tuple(method for method in methods.values() if method is not None))
+
+
+def _items(document: dict[str, Any], name: str) -> list[Any]:
+    items = document.get(name, [])
+    if not isinstance(items, list):
+        raise Invalid("The DID document is none.")
+    return items
+
+
+def _named(did: str, item: Any) -> str:
+    name = item.get("id") if isinstance(item, dict) else item
+    if not isinstance(name, str):
+        raise Invalid("The DID document is none.")
+    return did + name if name.startswith("#") else name
+
+
+def _method(name: str, item: dict[str, Any], purposes: frozenset[str]) -> Method | None:
+    """Read a key, or nothing where it is of a kind that seals nothing here."""
+    key, controller = item.get("publicKeyMultibase"), item.get("controller")
+    if item.get("type") not in _KEY_TYPES or not isinstance(key, str) or not key.startswith("z6Mk"):
+        return None
+    return Method(name, controller if isinstance(controller, str) else "", keys.public_key(key), purposes)
+
+
+@dataclass(slots=True)
+class Cached:
+    """Keeps what another resolver answered, refusals not, for a while and up to a number of DIDs."""
+
+    resolver: Resolver
+    clock: Callable[[], float]
+    seconds: float = 300
+    most: int = 4096
+    _kept: OrderedDict[str, tuple[float, DidDocument]] = field(default_factory=OrderedDict)
+
+    def resolve(self, did: str, /) -> DidDocument:
+        """Return the document of a DID, perhaps as it was a while ago."""
+        now = self.clock()
+        kept = self._kept.get(did)
+        if kept is not None and kept[0] > now:
+            return kept[1]
+        document = self.resolver.resolve(did)
+        self._kept[did] = (now + self.seconds, document)
+        self._kept.move_to_end(did)
+        while len(self._kept) > self.most:
+            self._kept.popitem(last=False)
+        return document
+
+    def forget(self, did: str, /) -> None:
+        """Ask afresh the next time, as after a change of keys was announced."""
+        self._kept.pop(did, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import credentials
-from credentials import integrity, jwt, sdjwt
+from credentials import integrity, jwt, sdjwt, webvh
 
 README = (Path(credentials.__file__).parent / "README.md").read_text()
 
@@ -31,4 +31,4 @@ def test_the_readme_names_the_checks_of_every_seal() -> None:
         if line.startswith("| `")
         for name in re.findall("`([^`]+)`", line)
     }
-    assert set(integrity.WORDS) | set(jwt.WORDS) | set(sdjwt.WORDS) <= rows
+    assert set(integrity.WORDS) | set(jwt.WORDS) | set(sdjwt.WORDS) | set(webvh.WORDS) <= rows
