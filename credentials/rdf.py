@@ -15,6 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 from credentials import form, strict
+from schemas import terms
+from schemas.claims import CONTEXT
 from schemas.errors import Invalid, Unknown
 
 type Contexts = Mapping[str, Any]
@@ -35,11 +37,10 @@ _MAX_WORK = 500
 
 @cache
 def published() -> Contexts:
-    """Return the contexts of the W3C that are kept here."""
+    """Return the contexts of the W3C that are kept here, and our own."""
     folder = resources.files(__package__).joinpath("contexts")
-    return MappingProxyType(
-        {url: strict.loads(folder.joinpath(name).read_bytes()) for url, name in _FILES.items()}
-    )
+    kept = {url: strict.loads(folder.joinpath(name).read_bytes()) for url, name in _FILES.items()}
+    return MappingProxyType(kept | {CONTEXT: terms.context()})
 
 
 def canonical_quads(document: Mapping[str, Any], contexts: Contexts, /) -> bytes:

@@ -18,6 +18,7 @@ from qrcode.main import QRCode  # type: ignore[import-untyped]
 from agents.forms import Field, fields_of
 from agents.words import LANGUAGES, recall, term, titled, translate
 from protocols.catalogue import PROTOCOLS
+from schemas import terms
 from schemas.claims import CLAIMS
 from schemas.errors import Invalid
 from schemas.events import Event
@@ -271,6 +272,8 @@ def _titles() -> Mapping[str, str]:
         for message in protocol.messages.values():
             gather(fields_of(message), message)
     gather(fields_of(Event), Event)
+    for _, name, info in terms.fields():
+        titles.setdefault(name, info.title or "")
     return titles
 
 
