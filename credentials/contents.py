@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from credentials import form, status
 from credentials.report import Findings, Report
@@ -24,22 +24,6 @@ WORDS = {
 """What each check says when it passes."""
 
 
-class Verify(Protocol):
-    """Verifies one sealed credential: the presented ones, and status lists."""
-
-    def __call__(
-        self,
-        sealed: object,
-        resolver: Resolver,
-        /,
-        *,
-        now: datetime,
-        expected_issuer: str | None = None,
-        statuses: Statuses | None = None,
-    ) -> Report:
-        """Return the report."""
-
-
 def examine(
     found: Findings,
     document: Mapping[str, Any],
@@ -49,9 +33,13 @@ def examine(
     now: datetime,
     expected_author: str | None,
     statuses: Statuses | None,
-    verify: Verify,
 ) -> None:
-    """Note what a document says of itself; `found.author` becomes its issuer or holder."""
+    """Note what a document says of itself; `found.author` becomes its issuer or holder.
+
+    What it presents, and its status lists, may be sealed otherwise than itself.
+    """
+    from credentials.seals import verify  # which needs every kind of seal, and each of them this
+
     kind = found.ask("type", form.kind, document) or form.CREDENTIAL
     found.ask("context", form.contexts, document)
     found.ask("id", form.identifier, document)

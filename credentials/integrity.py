@@ -86,15 +86,13 @@ def verify(
     domain: str | None = None,
     cosigners: Collection[str] = (),
     statuses: Statuses | None = None,
-    others: contents.Verify | None = None,
     contexts: rdf.Contexts | None = None,
 ) -> Report:
     """Look at everything a sealed credential or presentation must fulfil, and report each finding.
 
     `cosigners` are the DIDs that must have signed besides the issuer. Without `statuses` a credential that
-    could have been revoked is refused. `others` verifies what is presented and status lists, which may be
-    sealed otherwise; `contexts` are those that a seal over RDF may use. For any JSON value the answer is a
-    report; only a mistake of the caller (a `now` without time zone) raises.
+    could have been revoked is refused. `contexts` are those that a seal over RDF may use. For any JSON
+    value the answer is a report; only a mistake of the caller (a `now` without time zone) raises.
     """
     zoned(now)
     found = Findings(WORDS)
@@ -117,7 +115,6 @@ def verify(
         now=now,
         expected_author=expected_issuer,
         statuses=statuses,
-        verify=others or verify,
     )
 
     proofs = found.ask("proof", _proofs, document) or []

@@ -54,9 +54,8 @@ def verify(
     now: datetime,
     expected_issuer: str | None = None,
     statuses: Statuses | None = None,
-    others: contents.Verify | None = None,
 ) -> Report:
-    """Look at everything a credential in a token must fulfil; `others` verifies its status lists."""
+    """Look at everything a credential in a token must fulfil."""
     zoned(now)
     found = Findings(WORDS)
     token = found.ask("readable", jose.parsed, text)
@@ -70,7 +69,6 @@ def verify(
         now=now,
         expected_author=expected_issuer,
         statuses=statuses,
-        verify=others or verify,
     )
     found.ask("token.claims", _same, token.payload)
     found.ask("token.period", jose.in_time, token.payload, now)

@@ -247,14 +247,12 @@ def verify(
     now: datetime,
     expected_issuer: str | None = None,
     statuses: Statuses | None = None,
-    others: contents.Verify | None = None,
     audience: str | None = None,
     nonce: str | None = None,
 ) -> Report:
     """Look at everything a credential with hidden claims must fulfil; `document` is what was disclosed.
 
     With `audience` and `nonce` it must be a presentation that answers them; without, it must be none.
-    `others` verifies status lists, where they may be sealed otherwise than as `vc+jwt`.
     """
     zoned(now)
     if (audience is None) != (nonce is None):
@@ -274,7 +272,6 @@ def verify(
         now=now,
         expected_author=expected_issuer,
         statuses=statuses,
-        verify=others or jwt.verify,
     )
     found.ask("token.claims", _same, payload)
     found.ask("token.period", jose.in_time, payload, now)

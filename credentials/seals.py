@@ -17,12 +17,8 @@ def verify(
     expected_issuer: str | None = None,
     statuses: Statuses | None = None,
 ) -> Report:
-    """Report on a sealed credential: a JSON object, or a token as text; so on its status lists as well."""
-    if isinstance(sealed, str):
-        seal = sdjwt.verify if "~" in sealed else jwt.verify
-        return seal(
-            sealed, resolver, now=now, expected_issuer=expected_issuer, statuses=statuses, others=verify
-        )
-    return integrity.verify(
-        sealed, resolver, now=now, expected_issuer=expected_issuer, statuses=statuses, others=verify
-    )
+    """Report on a sealed credential: a JSON object, or a token as text."""
+    if not isinstance(sealed, str):
+        return integrity.verify(sealed, resolver, now=now, expected_issuer=expected_issuer, statuses=statuses)
+    token = sdjwt.verify if "~" in sealed else jwt.verify
+    return token(sealed, resolver, now=now, expected_issuer=expected_issuer, statuses=statuses)

@@ -195,6 +195,7 @@ def test_a_wrong_content_is_refused_with_the_reason(change: dict[str, Any], name
         (raw(json.dumps(HEADER), "[]"), "The header or content of the token is not a JSON object."),
         ("A" * jose.MAX_CHARACTERS + "..", "more than 2097152 characters"),
     ],
+    ids=range(10),
 )
 def test_a_text_that_is_no_token_is_refused_with_the_reason(text: Any, reason: str) -> None:
     assert any(part in " ".join(refused(text).values()) for part in reason.split("|"))

@@ -263,6 +263,7 @@ def test_what_was_not_shown_is_nowhere_in_the_presentation() -> None:
         (signed(DIAGNOSIS | {"_sd_alg": "sha-512"}), "disclosures", "made with sha-512, not with sha-256"),
         (signed(DIAGNOSIS | {"_sd_alg": None}), "disclosures", "made with nothing"),
     ],
+    ids=range(23),
 )
 def test_wrong_disclosures_are_refused_with_the_reason(text: Any, name: str, reason: str) -> None:
     assert reason in refused(text)[name]

@@ -263,6 +263,7 @@ def resigned(change: dict[str, Any], signer: LocalSigner = KEYS[0]) -> str:
             "does not carry its own hash as it should",
         ),
     ],
+    ids=range(14),
 )
 def test_a_wrong_entry_is_refused_with_the_reason(text: str, name: str, reason: str) -> None:
     assert reason in refused(text)[name]
