@@ -285,6 +285,9 @@ def _formed(entry: dict[str, Any]) -> None:
         raise Invalid("The entry has no proof, or more than {limit}.", limit=MAX_PROOFS)
     if not all(isinstance(proof, dict) for proof in proofs):
         raise Invalid("The entry has no proof, or more than {limit}.", limit=MAX_PROOFS)
+    seals = [proof["proofValue"] for proof in proofs if isinstance(proof.get("proofValue"), str)]
+    if len(set(seals)) != len(seals):
+        raise Invalid("It carries one proof twice.")
 
 
 def _hashed(entry: dict[str, Any], last: Version | None, scid: str) -> None:
