@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 from aiohttp import web
@@ -72,11 +73,18 @@ def route(method: str, path: str, **known: Any) -> Callable[[Callable[..., Any]]
     return add
 
 
+@cache
+def adapter(shape: Any) -> TypeAdapter[Any]:
+    """Return what writes data of a shape; making it costs more than most answers."""
+    return TypeAdapter(shape)
+
+
 def answer(
     data: Any, status: int = 200, *, of: Any = None, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Return data as JSON."""
-    text = TypeAdapter(of or type(data)).dump_json(data)
+    shape: Any = of or type(data)
+    text = adapter(shape).dump_json(data)
     return web.Response(body=text, status=status, content_type="application/json", headers=headers)
 
 
