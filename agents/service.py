@@ -188,12 +188,7 @@ class Agent:
                     LOG.warning("peer %s refused a message that it has built upon", peer)
                     desk.settle(peer, (problem.id,), "taken")
                     continue
-                told = {
-                    "code": problem.code,
-                    "template": problem.template,
-                    "values": dict(problem.values or {}),
-                }
-                for letter in desk.settle(peer, (problem.id,), "refused", json.dumps(told)):
+                for letter in desk.settle(peer, (problem.id,), "refused", noted(problem)):
                     change.void(letter)
             return change.late, frozenset(change.wake)
 
@@ -497,14 +492,15 @@ class _Change:
     ) -> Verdict:
         """Refuse a parcel; in a running exchange it keeps its place in its sender's order."""
         values = {name: str(value) for name, value in fault.values.items()}
-        problem = json.dumps({"code": fault.code, "template": fault.template, "values": values})
+        verdict = Verdict(parcel.id, fault.code, fault.template, values)
+        problem = noted(verdict)
         self.post_in(peer, parcel, "refused", problem=problem, brief=exchange is None)
         if exchange is not None and exchange.peer == peer.id and exchange.said and parcel.order == due:
             sender = exchange.protocol.other(exchange.side)
             said = Said(parcel.id, sender, parcel.order, parcel.seen, Unreadable(), void=problem)
             after = exchange.after(said)
             self.save(after, after.said[-1])
-        return Verdict(parcel.id, fault.code, fault.template, values)
+        return verdict
 
     def check_credentials(
         self, peer: Peer, parcel: Parcel, protocol: Protocol, message: Message
@@ -784,6 +780,12 @@ def why_void(exchange: Exchange, said: Said) -> str:
     if now in exchange.overtaken:
         return f"“{said.message.kind}” was overtaken by a message of the other side"
     return f"“{said.message.kind}” built on a message that was refused"
+
+
+def noted(verdict: Verdict) -> str:
+    """Return what is kept of a refusal with its message; `told_of` reads it for people."""
+    told = {"code": verdict.code, "template": verdict.template, "values": dict(verdict.values or {})}
+    return json.dumps(told)
 
 
 def told_of(problem: str) -> str:
