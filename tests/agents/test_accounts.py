@@ -1,8 +1,6 @@
 """Users, passwords, sessions, tokens and one-time links."""
 
 import stat
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,41 +11,18 @@ from hypothesis import strategies as st
 from agents import accounts
 from agents.accounts import Door, Hurried, Unidentified, pause, read_name, read_password
 from agents.ports import User
-from agents.role import Company
-from agents.store import SqlStore, open_store
+from agents.store import SqlStore
 from schemas.errors import Fault, Forbidden, Invalid, Misstep, Unknown
+from tests.agents.clock import Clock
 
 PASSWORD = "correct horse battery"
 BASE = "https://agent.example"
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime(2026, 4, 1, 9, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def wait(self, **time: float) -> None:
-        self.now += timedelta(**time)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[SqlStore]:
-    store = open_store(f"sqlite:///{tmp_path}/books.db", Company("did:key:z6Mk", "Sakura", ()), clock)
-    yield store
-    store.close()
-
-
 @pytest.fixture
 async def admin(store: SqlStore) -> User:
     link = await accounts.first_link(store, BASE)
-    return await accounts.redeem(store, link.rpartition("/")[2], "Hana", PASSWORD)
+    return await accounts.redeem(store, link.rpartition("/")[2], "Chief", PASSWORD)
 
 
 async def test_the_first_link_makes_an_administrator_once(store: SqlStore) -> None:
@@ -55,8 +30,8 @@ async def test_the_first_link_makes_an_administrator_once(store: SqlStore) -> No
     assert link.startswith(f"{BASE}/welcome/")
     assert not await accounts.has_admin(store)
     secret = link.rpartition("/")[2]
-    user = await accounts.redeem(store, secret, " HANA ", PASSWORD, "ja")
-    assert (user.name, user.rank, user.language) == ("hana", "admin", "ja")
+    user = await accounts.redeem(store, secret, " CHIEF ", PASSWORD, "ja")
+    assert (user.name, user.rank, user.language) == ("chief", "admin", "ja")
     assert await accounts.has_admin(store)
     with pytest.raises(Unknown):
         await accounts.redeem(store, secret, "eve", PASSWORD)
@@ -70,25 +45,25 @@ async def test_a_link_lives_a_day_and_the_next_one_ends_it(store: SqlStore, cloc
     assert (await accounts.invited(store, second)).rank == "admin"
     clock.wait(hours=24, seconds=1)
     with pytest.raises(Unknown):
-        await accounts.redeem(store, second, "hana", PASSWORD)
+        await accounts.redeem(store, second, "chief", PASSWORD)
 
 
 async def test_a_weak_password_leaves_the_link_usable(store: SqlStore) -> None:
     secret = (await accounts.first_link(store, BASE)).rpartition("/")[2]
     with pytest.raises(Invalid):
-        await accounts.redeem(store, secret, "hana", "hana")
-    assert await accounts.redeem(store, secret, "hana", PASSWORD)
+        await accounts.redeem(store, secret, "chief", "chief")
+    assert await accounts.redeem(store, secret, "chief", PASSWORD)
 
 
 async def test_who_knows_the_password_gets_in(store: SqlStore, admin: User) -> None:
-    secret, visitor = await Door(store).enter("Hana", PASSWORD, "10.0.0.1")
+    secret, visitor = await Door(store).enter("Chief", PASSWORD, "10.0.0.1")
     assert await accounts.recognise(store, secret, "session") == visitor
     assert await accounts.recognise(store, secret, "token") is None
     await accounts.leave(store, visitor)
     assert await accounts.recognise(store, secret, "session") is None
 
 
-@pytest.mark.parametrize("name", ["hana", "nobody", "", "x" * 10_000])
+@pytest.mark.parametrize("name", ["chief", "nobody", "", "x" * 10_000])
 async def test_a_wrong_password_and_an_unknown_name_are_told_alike(
     store: SqlStore, admin: User, name: str
 ) -> None:
@@ -115,7 +90,7 @@ async def test_guessing_is_slowed_down_more_and_more(store: SqlStore, admin: Use
     waited = []
     for _ in range(8):
         try:
-            await door.enter("hana", "wrong horse battery", "10.0.0.1")
+            await door.enter("chief", "wrong horse battery", "10.0.0.1")
         except Hurried as hurried:
             waited.append(hurried.seconds)
             clock.wait(seconds=hurried.seconds)
@@ -124,7 +99,7 @@ async def test_guessing_is_slowed_down_more_and_more(store: SqlStore, admin: Use
     assert waited == sorted(waited)
     assert waited
     clock.wait(hours=2)
-    assert await door.enter("hana", PASSWORD, "10.0.0.1")
+    assert await door.enter("chief", PASSWORD, "10.0.0.1")
 
 
 async def test_an_address_is_slowed_down_whatever_name_it_tries(store: SqlStore, admin: User) -> None:
@@ -133,8 +108,8 @@ async def test_an_address_is_slowed_down_whatever_name_it_tries(store: SqlStore,
         with pytest.raises(Unidentified):
             await door.enter(f"name-{number}", "wrong horse battery", "10.0.0.9")
     with pytest.raises(Hurried):
-        await door.enter("hana", PASSWORD, "10.0.0.9")
-    assert await door.enter("hana", PASSWORD, "10.0.0.1")
+        await door.enter("chief", PASSWORD, "10.0.0.9")
+    assert await door.enter("chief", PASSWORD, "10.0.0.1")
 
 
 @given(st.integers(0, 10_000), st.integers(1, 10_000))
@@ -152,14 +127,14 @@ def test_a_name_is_read_once_and_for_all(text: str) -> None:
     assert name == name.strip().lower()
 
 
-@pytest.mark.parametrize("password", ["short", "aaaaaaaaaaaaaa", "hana-hana-1", "x" * 257])
+@pytest.mark.parametrize("password", ["short", "aaaaaaaaaaaaaa", "chief-chief-1", "x" * 257])
 def test_weak_passwords_are_refused(password: str) -> None:
     with pytest.raises(Invalid):
-        read_password(password, "hana")
+        read_password(password, "chief")
 
 
 async def test_a_session_in_use_lives_on_but_not_forever(store: SqlStore, admin: User, clock: Clock) -> None:
-    secret, _ = await Door(store).enter("hana", PASSWORD, "10.0.0.1")
+    secret, _ = await Door(store).enter("chief", PASSWORD, "10.0.0.1")
     for _ in range(29 * 3):
         clock.wait(hours=8)
         assert await accounts.recognise(store, secret, "session")
@@ -170,65 +145,65 @@ async def test_a_session_in_use_lives_on_but_not_forever(store: SqlStore, admin:
 
 
 async def test_an_idle_session_ends(store: SqlStore, admin: User, clock: Clock) -> None:
-    secret, _ = await Door(store).enter("hana", PASSWORD, "10.0.0.1")
+    secret, _ = await Door(store).enter("chief", PASSWORD, "10.0.0.1")
     clock.wait(hours=12, seconds=1)
     assert await accounts.recognise(store, secret, "session") is None
 
 
 async def test_a_new_password_ends_the_other_sessions(store: SqlStore, admin: User) -> None:
     door = Door(store)
-    here, visitor = await door.enter("hana", PASSWORD, "10.0.0.1")
-    there, _ = await door.enter("hana", PASSWORD, "10.0.0.2")
+    here, visitor = await door.enter("chief", PASSWORD, "10.0.0.1")
+    there, _ = await door.enter("chief", PASSWORD, "10.0.0.2")
     with pytest.raises(Invalid):
         await accounts.change_password(store, visitor, "not it", "new horse battery")
     await accounts.change_password(store, visitor, PASSWORD, "new horse battery")
     assert await accounts.recognise(store, here, "session")
     assert await accounts.recognise(store, there, "session") is None
     with pytest.raises(Unidentified):
-        await door.enter("hana", PASSWORD, "10.0.0.1")
+        await door.enter("chief", PASSWORD, "10.0.0.1")
 
 
 async def test_a_token_speaks_for_its_user_no_louder_than_they_may(store: SqlStore, admin: User) -> None:
-    _, visitor = await Door(store).enter("hana", PASSWORD, "10.0.0.1")
+    _, visitor = await Door(store).enter("chief", PASSWORD, "10.0.0.1")
     token = await accounts.new_token(store, visitor, "scanner", "operator", 10)
     assert token.startswith("meguri_")
     seen = await accounts.recognise(store, token, "token")
     assert seen is not None
-    assert (seen.user, seen.rank) == ("hana", "operator")
+    assert (seen.user, seen.rank) == ("chief", "operator")
     with pytest.raises(Forbidden):
         await accounts.new_token(store, seen, "more", "manager")
-    (entry,) = await accounts.tokens(store, "hana")
+    (entry,) = await accounts.tokens(store, "chief")
     assert token not in repr(entry)
-    await accounts.drop_token(store, "hana", entry.digest)
+    await accounts.drop_token(store, "chief", entry.digest)
     assert await accounts.recognise(store, token, "token") is None
 
 
 async def test_who_is_demoted_or_removed_loses_it_at_once(store: SqlStore, admin: User) -> None:
-    link = await accounts.invite(store, BASE, "ken", "admin")
+    link = await accounts.invite(store, BASE, "clerk", "admin")
     await accounts.redeem(store, link.rpartition("/")[2], "", PASSWORD)
-    secret, visitor = await Door(store).enter("ken", PASSWORD, "10.0.0.1")
+    secret, visitor = await Door(store).enter("clerk", PASSWORD, "10.0.0.1")
     token = await accounts.new_token(store, visitor, "x", "admin")
-    await accounts.invite(store, BASE, "ken", "operator")
+    await accounts.invite(store, BASE, "clerk", "operator")
     for kind, one in (("session", secret), ("token", token)):
         seen = await accounts.recognise(store, one, kind)  # type: ignore[arg-type]
         assert seen is not None
         assert seen.rank == "operator"
-    await accounts.drop_user(store, "ken")
+    await accounts.drop_user(store, "clerk")
     assert await accounts.recognise(store, secret, "session") is None
     assert await accounts.recognise(store, token, "token") is None
 
 
 async def test_an_invited_user_chooses_the_password_but_not_the_name(store: SqlStore, admin: User) -> None:
-    link = await accounts.invite(store, BASE, "Ken", "operator")
-    user = await accounts.redeem(store, link.rpartition("/")[2], "hana", PASSWORD)
-    assert (user.name, user.rank) == ("ken", "operator")
+    link = await accounts.invite(store, BASE, "Clerk", "operator")
+    user = await accounts.redeem(store, link.rpartition("/")[2], "chief", PASSWORD)
+    assert (user.name, user.rank) == ("clerk", "operator")
 
 
 async def test_the_last_administrator_stays(store: SqlStore, admin: User) -> None:
     with pytest.raises(Misstep):
-        await accounts.drop_user(store, "hana")
+        await accounts.drop_user(store, "chief")
     with pytest.raises(Misstep):
-        await accounts.invite(store, BASE, "hana", "operator")
+        await accounts.invite(store, BASE, "chief", "operator")
 
 
 async def test_the_machines_own_token_is_for_its_owner_alone(store: SqlStore, tmp_path: Path) -> None:
@@ -251,9 +226,9 @@ def everything_in(folder: Path) -> bytes:
 
 
 async def test_no_secret_reaches_the_database(store: SqlStore, admin: User, tmp_path: Path) -> None:
-    secret, visitor = await Door(store).enter("hana", PASSWORD, "10.0.0.1")
+    secret, visitor = await Door(store).enter("chief", PASSWORD, "10.0.0.1")
     token = await accounts.new_token(store, visitor, "x", "admin")
-    link = await accounts.invite(store, BASE, "ken", "operator")
+    link = await accounts.invite(store, BASE, "clerk", "operator")
     written = everything_in(tmp_path)
     for one in (secret, token, link.rpartition("/")[2], PASSWORD):
         assert one.encode() not in written

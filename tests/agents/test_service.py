@@ -522,7 +522,7 @@ def _forgeries(t: Town) -> dict[str, tuple[dict[str, Any], str]]:
             "an attached HandlingRecord states what its issuer cannot",
         ),
         "a story in our people's name": (
-            _by(t, DISMANTLER, HandlingRecord(item=pack, events=(_event(pack, "Tanaka"),))),
+            _by(t, DISMANTLER, HandlingRecord(item=pack, events=(_event(pack, "W-07"),))),
             "an attached HandlingRecord states what its issuer cannot",
         ),
         "a receipt between others": (

@@ -192,7 +192,7 @@ class Town:
 
     async def say(self, who: str, action: str, to: str = "", **form: object) -> Done:
         """Do an action and leave what it says in the outbox."""
-        return await self.agents[who].perform(action, form, to, user="Tanaka")
+        return await self.agents[who].perform(action, form, to, user="W-07")
 
     async def do(self, who: str, action: str, to: str = "", **form: object) -> Done:
         """Do an action and wait until the street is quiet."""

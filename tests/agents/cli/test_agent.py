@@ -178,11 +178,11 @@ def test_users_come_by_a_one_time_link_log_in_and_go(
 ) -> None:
     from agents.accounts import redeem
 
-    link = json.loads(meguri("users", "add", "hanako", "--rank", "manager", "--json").out)["url"]
-    town.do(redeem(town.store, link.rpartition("/")[2], "hanako", "a long enough password"))
-    assert "hanako" in meguri("users").out
+    link = json.loads(meguri("users", "add", "foreman", "--rank", "manager", "--json").out)["url"]
+    town.do(redeem(town.store, link.rpartition("/")[2], "foreman", "a long enough password"))
+    assert "foreman" in meguri("users").out
 
-    answers = iter(["hanako", "wrong password", "hanako", "a long enough password"])
+    answers = iter(["foreman", "wrong password", "foreman", "a long enough password"])
     monkeypatch.setattr("click.prompt", lambda *_, **__: next(answers))
     assert meguri("login", "--agent", town.url, MEGURI_HOME="").status == 5
     entered = meguri("login", "--agent", town.url, MEGURI_HOME="")
@@ -190,13 +190,13 @@ def test_users_come_by_a_one_time_link_log_in_and_go(
     kept = tmp_path / ".config" / "meguri" / "agents.json"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert "a long enough password" not in kept.read_text()
-    assert "hanako" in meguri("whoami", MEGURI_HOME="").out
+    assert "foreman" in meguri("whoami", MEGURI_HOME="").out
     assert meguri("users", MEGURI_HOME="").status == 5  # a manager is no administrator
     token = json.loads(kept.read_text())["agents"][town.url]["token"]
     assert meguri("logout", MEGURI_HOME="").status == 0
     assert meguri("whoami", "--agent", town.url, MEGURI_HOME="", MEGURI_TOKEN=token).status == 5
     assert meguri("whoami", MEGURI_HOME="").status == 2
-    assert meguri("users", "remove", "hanako").status == 0
+    assert meguri("users", "remove", "foreman").status == 0
 
 
 def test_a_credential_verifies_here_and_there_and_not_when_changed(

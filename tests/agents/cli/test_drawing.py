@@ -52,7 +52,7 @@ def test_a_credential_that_does_not_verify_says_why_and_is_counted() -> None:
 
 
 def test_a_long_note_wraps_under_its_event() -> None:
-    who = {"who": "Hanako", "by": "Minato", "when": "2026-04-01T00:00:00Z", "where": ""}
+    who = {"who": "Foreman", "by": "Minato", "when": "2026-04-01T00:00:00Z", "where": ""}
     event = {
         "item": "C1",
         "what": "graded",
@@ -61,7 +61,7 @@ def test_a_long_note_wraps_under_its_event() -> None:
     } | who
     lines = drawn({"code": "C1", "chain": [], "events": [event], "credentials": []}, width=60)
     assert all(len(line) <= 60 for line in lines)
-    assert any("Minato (Hanako)" in line for line in lines)
+    assert any("Minato (Foreman)" in line for line in lines)
     assert any(line.startswith(" " * 20) and line.endswith("Grade: A") for line in lines)
 
 

@@ -78,7 +78,7 @@ async def test_a_form_that_broke_off_or_is_none_is_said_to_be_so(
     body: bytes,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
         head = {"Content-Type": "multipart/form-data; boundary=b"}
         async with browser.client.post("/do/request-collection", data=body, headers=head) as answer:
             assert answer.status in (400, 403)
@@ -102,11 +102,11 @@ async def test_a_fault_of_ours_tells_the_log_no_secret_and_the_reader_nothing(
 
 
 async def test_logging_in_again_by_the_api_ends_the_session_before(town: Town) -> None:
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
         jar = browser.client.session.cookie_jar
         before = next(str(one.value) for one in jar if "session" in one.key)
         csrf = (await (await browser.client.get("/api/v1/session")).json())["csrf"]
-        body = {"name": "hana", "password": PASSWORD}
+        body = {"name": "chief", "password": PASSWORD}
         async with browser.client.post(
             "/api/v1/session", json=body, headers={"X-CSRF-Token": csrf}
         ) as answer:
@@ -117,7 +117,7 @@ async def test_logging_in_again_by_the_api_ends_the_session_before(town: Town) -
 async def test_no_file_of_a_user_or_peer_runs_on_our_origin(town: Town) -> None:
     page = b"<html><script>alert(1)</script>"
     picture = b"\xff\xd8\xff" + page
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
         csrf = (await (await browser.client.get("/api/v1/session")).json())["csrf"]
         for data, name in ((page, "x.html"), (picture, "x.svg"), (b"%PDF-1.7", "x.pdf")):
             head = {"Content-Type": "image/svg+xml", "X-CSRF-Token": csrf}
@@ -146,7 +146,7 @@ async def test_an_upload_that_finds_no_room_is_told_so_and_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Draft, "write", full)
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
         csrf = (await (await browser.client.get("/api/v1/session")).json())["csrf"]
         head = {"X-CSRF-Token": csrf, "Content-Type": "application/octet-stream"}
         async with browser.client.post("/api/v1/evidence?name=a", data=b"x" * 99, headers=head) as answer:
@@ -160,7 +160,7 @@ async def test_an_upload_that_finds_no_room_is_told_so_and_leaves_nothing(
 
 
 async def test_an_upload_that_breaks_off_leaves_nothing(town: Town) -> None:
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
         cookies = "; ".join(f"{c.key}={c.value}" for c in browser.client.session.cookie_jar)
         csrf = (await (await browser.client.get("/api/v1/session")).json())["csrf"]
         head = (
@@ -186,10 +186,10 @@ RANKED = re.compile(r"needs the rank|Not allowed")
 
 async def test_an_operator_does_nothing_that_needs_a_higher_rank_through_any_door(town: Town) -> None:
     house = town.dismantler
-    await house.keep_user("ren", "operator")
+    await house.keep_user("picker", "operator")
     thread = await town.request()
     await town.collector.do("quote-collection", thread, price_jpy=5, valid_until="2099-01-01")
-    async with browsing(house, "ren") as browser:
+    async with browsing(house, "picker") as browser:
         csrf = (await (await browser.client.get("/api/v1/session")).json())["csrf"]
         head = {"X-CSRF-Token": csrf}
         api = [
@@ -199,9 +199,9 @@ async def test_an_operator_does_nothing_that_needs_a_higher_rank_through_any_doo
             ("POST", "/invitations", {}),
             ("POST", "/invitations/accept", {"url": "https://x.example"}),
             ("GET", "/users", None),
-            ("POST", "/users", {"name": "ren", "rank": "admin"}),
-            ("PATCH", "/users/ren", {"rank": "admin"}),
-            ("DELETE", "/users/hana", None),
+            ("POST", "/users", {"name": "picker", "rank": "admin"}),
+            ("PATCH", "/users/picker", {"rank": "admin"}),
+            ("DELETE", "/users/chief", None),
             ("POST", "/tokens", {"label": "x", "rank": "admin"}),
             ("POST", "/tokens", {"label": "x", "rank": "manager"}),
         ]
@@ -212,15 +212,15 @@ async def test_an_operator_does_nothing_that_needs_a_higher_rank_through_any_doo
             ("/do/accept-quote", {"to": thread}),
             ("/members/invite", {}),
             ("/members/accept", {"url": "https://x.example"}),
-            ("/users", {"name": "ren", "rank": "admin"}),
-            ("/users/hana/drop", {}),
+            ("/users", {"name": "picker", "rank": "admin"}),
+            ("/users/chief/drop", {}),
             ("/account/tokens", {"label": "x", "rank": "admin"}),
         ):
             text, status = await browser.post("/account", path, **fields)
             assert status == 403, (path, status)
             assert "higher rank" in text or RANKED.search(text)
     users = await house.store.read(lambda desk: {user.name: user.rank for user in desk.users()})
-    assert (users["ren"], users["hana"]) == ("operator", "admin")
+    assert (users["picker"], users["chief"]) == ("operator", "admin")
     exchange = await house.store.read(lambda desk: desk.exchange(thread))
     assert exchange
     assert exchange.state == "quoted"

@@ -127,7 +127,7 @@ async def test_an_item_is_completed_and_only_its_registrar_changes_it(store: Sql
 
 
 def event(**more: object) -> Event:
-    fields = {"item": PACK, "kind": "pack", "what": "weighed", "when": NOW, "who": "Sato"} | more
+    fields = {"item": PACK, "kind": "pack", "what": "weighed", "when": NOW, "who": "Welder"} | more
     return Event.model_validate(fields)
 
 
@@ -263,11 +263,11 @@ async def test_settings_and_qualifications_are_remembered(store: SqlStore) -> No
         await store.write(lambda desk, v=value: desk.set("name", v))  # type: ignore[misc]
         assert await store.read(lambda desk: desk.setting("name")) == value
         assert await store.write(lambda desk: desk.setting("name")) == value
-    await store.write(lambda desk: desk.qualify("Sato", "high-voltage"))
-    await store.write(lambda desk: desk.qualify("Sato", "high-voltage"))
-    await store.write(lambda desk: desk.qualify("Sato", "forklift"))
-    assert await store.read(lambda desk: desk.qualifications("Sato")) == {"high-voltage", "forklift"}
-    assert await store.read(lambda desk: desk.qualifications("Mori")) == frozenset()
+    await store.write(lambda desk: desk.qualify("Welder", "high-voltage"))
+    await store.write(lambda desk: desk.qualify("Welder", "high-voltage"))
+    await store.write(lambda desk: desk.qualify("Welder", "forklift"))
+    assert await store.read(lambda desk: desk.qualifications("Welder")) == {"high-voltage", "forklift"}
+    assert await store.read(lambda desk: desk.qualifications("Packer")) == frozenset()
 
 
 # Clicks and jobs
@@ -298,41 +298,41 @@ async def test_jobs_are_found_by_state_oldest_first(store: SqlStore, clock: Cloc
 
 
 async def test_users_come_change_and_go_with_all_their_passes(store: SqlStore, clock: Clock) -> None:
-    sato, mori = User("sato", "hash", "manager", "ja"), User("mori", "", "operator")
+    welder, packer = User("welder", "hash", "manager", "ja"), User("packer", "", "operator")
     entry = Pass(
-        "digest", "session", "sato", "manager", "phone", "csrf", clock.now, clock.now + timedelta(hours=1)
+        "digest", "session", "welder", "manager", "phone", "csrf", clock.now, clock.now + timedelta(hours=1)
     )
 
     def keep(desk: Desk) -> None:
-        for user in (sato, mori, replace(sato, rank="admin")):
+        for user in (welder, packer, replace(welder, rank="admin")):
             desk.keep_user(user)
         desk.keep_pass(entry)
         desk.keep_pass(replace(entry, digest="second", kind="token", expires=clock.now + timedelta(days=9)))
         desk.keep_pass(replace(entry, label="new phone"))
 
     await store.write(keep)
-    assert await store.read(lambda desk: desk.users()) == [mori, replace(sato, rank="admin")]
-    assert await store.read(lambda desk: desk.user("mori")) == mori
+    assert await store.read(lambda desk: desk.users()) == [packer, replace(welder, rank="admin")]
+    assert await store.read(lambda desk: desk.user("packer")) == packer
     assert await store.read(lambda desk: desk.user("ito")) is None
     assert await store.read(lambda desk: desk.passed("digest")) == replace(entry, label="new phone")
-    assert [p.digest for p in await store.read(lambda desk: desk.passes("sato"))] == ["digest", "second"]
+    assert [p.digest for p in await store.read(lambda desk: desk.passes("welder"))] == ["digest", "second"]
     clock.pass_(hours=1)
     assert await store.read(lambda desk: desk.passed("digest")) is None
-    assert [p.digest for p in await store.read(lambda desk: desk.passes("sato"))] == ["second"]
+    assert [p.digest for p in await store.read(lambda desk: desk.passes("welder"))] == ["second"]
     await store.write(lambda desk: desk.drop_pass("nothing"))
-    await store.write(lambda desk: desk.drop_user("sato"))
+    await store.write(lambda desk: desk.drop_user("welder"))
     assert await store.read(lambda desk: desk.passed("second")) is None
-    assert await store.read(lambda desk: desk.users()) == [mori]
+    assert await store.read(lambda desk: desk.users()) == [packer]
 
 
 async def test_failed_logins_are_counted_since_a_time(store: SqlStore, clock: Clock) -> None:
     start = clock.now
     for _ in range(3):
-        await store.write(lambda desk: desk.note_failure("sato"))
+        await store.write(lambda desk: desk.note_failure("welder"))
         clock.pass_(minutes=1)
-    assert await store.read(lambda desk: desk.failures("sato", start)) == 3
-    assert await store.read(lambda desk: desk.failures("sato", start + timedelta(minutes=1))) == 2
-    assert await store.read(lambda desk: desk.failures("mori", start)) == 0
+    assert await store.read(lambda desk: desk.failures("welder", start)) == 3
+    assert await store.read(lambda desk: desk.failures("welder", start + timedelta(minutes=1))) == 2
+    assert await store.read(lambda desk: desk.failures("packer", start)) == 0
     clock.pass_(days=30)
-    await store.write(lambda desk: desk.note_failure("sato"))
-    assert await store.read(lambda desk: desk.failures("sato", start)) == 1
+    await store.write(lambda desk: desk.note_failure("welder"))
+    assert await store.read(lambda desk: desk.failures("welder", start)) == 1

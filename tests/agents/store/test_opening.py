@@ -159,7 +159,7 @@ def test_the_files_are_for_the_owner_alone(tmp_path: Path) -> None:
 
 
 def event() -> Event:
-    return Event(item=PACK, kind="pack", what="received", when=datetime.now(UTC), who="Sato")
+    return Event(item=PACK, kind="pack", what="received", when=datetime.now(UTC), who="Welder")
 
 
 @pytest.mark.parametrize("name", tables.APPEND_ONLY)

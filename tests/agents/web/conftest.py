@@ -40,5 +40,5 @@ async def town(street: Street) -> Town:
     await admit(authority, dismantler, collector)
     near, far = await street.connect(dismantler, collector)
     for house in (authority, dismantler, collector):
-        await house.keep_user("hana")
+        await house.keep_user("chief")
     return Town(street, authority, dismantler, collector, near, far)

@@ -44,7 +44,7 @@ async def test_the_api_wants_to_know_who_asks(town: Town) -> None:
 
 
 async def test_no_form_is_taken_without_its_token(town: Town) -> None:
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
         for path in POSTS:
             for token in ({}, {"csrf": "guess"}):
                 async with browser.client.post(path_of(path), data=token, allow_redirects=False) as answer:
@@ -53,13 +53,13 @@ async def test_no_form_is_taken_without_its_token(town: Town) -> None:
 
 async def test_no_login_is_taken_without_the_pages_token(town: Town) -> None:
     async with browsing(town.dismantler) as browser:
-        data = {"name": "hana", "password": PASSWORD}
+        data = {"name": "chief", "password": PASSWORD}
         async with browser.client.post("/login", data=data) as answer:
             assert answer.status == 403
 
 
 async def test_a_session_changes_nothing_by_the_api_without_its_token(town: Town) -> None:
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
         async with browser.client.post(f"{API}/tokens", json={"label": "x"}) as answer:
             assert answer.status == 403
         async with browser.client.get(f"{API}/session") as answer:
@@ -76,7 +76,7 @@ async def test_logging_in_begins_a_new_session(town: Town) -> None:
     async with browsing(town.dismantler) as browser:
         await browser.get("/login")
         before = {cookie.value for cookie in browser.client.session.cookie_jar}
-        assert await browser.log_in("hana") == 303
+        assert await browser.log_in("chief") == 303
         (session,) = sessions(browser)
         assert session["value"] not in before
         assert session["httponly"]
@@ -85,13 +85,13 @@ async def test_logging_in_begins_a_new_session(town: Town) -> None:
 
 
 async def test_a_planted_session_is_not_taken_over(town: Town) -> None:
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
         (mine,) = sessions(browser)
     async with browsing(town.dismantler) as browser:
         browser.client.session.cookie_jar.update_cookies(
             {mine["name"]: "planted"}, browser.client.make_url("/")
         )
-        assert await browser.log_in("hana") == 303
+        assert await browser.log_in("chief") == 303
         (session,) = sessions(browser)
         assert session["value"] != "planted"
 
@@ -122,7 +122,7 @@ def sessions(browser: Browser) -> list[dict[str, Any]]:
 
 
 async def test_logging_out_ends_the_session(town: Town) -> None:
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
         (session,) = sessions(browser)
         assert await browser.post("/more", "/logout") == ("/login", 303)
         assert await accounts.recognise(town.dismantler.store, session["value"], "session") is None
@@ -131,7 +131,7 @@ async def test_logging_out_ends_the_session(town: Town) -> None:
 async def test_guessing_gets_a_pause(town: Town) -> None:
     async with browsing(town.dismantler) as browser:
         statuses = []
-        for name in ("hana", "nobody") * 4:
+        for name in ("chief", "nobody") * 4:
             _text, status = await browser.post("/login", "/login", name=name, password="wrong horse battery")
             statuses.append(status)
         assert statuses[:4] == [401] * 4
@@ -144,7 +144,7 @@ async def test_guessing_gets_a_pause(town: Town) -> None:
 async def test_both_wrong_answers_are_the_same_page(town: Town) -> None:
     async with browsing(town.dismantler) as browser:
         pages = []
-        for name in ("hana", "nobody"):
+        for name in ("chief", "nobody"):
             text, status = await browser.post("/login", "/login", name=name, password="wrong horse battery")
             assert status == 401
             pages.append(re.sub(r'value="[^"]*"', "", text))
@@ -156,12 +156,12 @@ async def test_both_wrong_answers_are_the_same_page(town: Town) -> None:
 )
 async def test_the_way_back_stays_inside(town: Town, place: str) -> None:
     async with browsing(town.dismantler) as browser:
-        where, status = await browser.post("/login", "/login", name="hana", password=PASSWORD, next=place)
+        where, status = await browser.post("/login", "/login", name="chief", password=PASSWORD, next=place)
         assert (where, status) == ("/", 303)
 
 
 async def test_every_answer_wears_the_security_headers(town: Town) -> None:
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
         for path in ("/", "/nowhere", "/ready", f"{API}/company", "/login", "/do/nothing"):
             async with browser.client.get(path, allow_redirects=False) as answer:
                 for name, value in HEADERS.items():
@@ -199,7 +199,7 @@ async def test_a_body_that_two_may_read_differently_is_not_read(town: Town, body
 
 async def token_of(browser: Browser) -> str:
     store = browser.house.store
-    _, visitor = await accounts.Door(store).enter("hana", PASSWORD, "127.0.0.9")
+    _, visitor = await accounts.Door(store).enter("chief", PASSWORD, "127.0.0.9")
     return await accounts.new_token(store, visitor, "test", "admin")
 
 
@@ -211,8 +211,8 @@ async def test_a_bad_token_is_told_so(town: Town) -> None:
 
 
 async def test_lower_ranks_are_stopped_at_the_door(town: Town) -> None:
-    await town.dismantler.keep_user("ken", "operator")
-    async with browsing(town.dismantler, "ken") as browser:
+    await town.dismantler.keep_user("clerk", "operator")
+    async with browsing(town.dismantler, "clerk") as browser:
         await browser.get("/users", 403)
         await browser.get("/do/accept-quote", 403)
         await browser.get("/")
@@ -228,10 +228,10 @@ async def test_who_comes_by_the_first_link_is_let_in(town: Town) -> None:
     path = link.removeprefix("http://127.0.0.1:8032")
     async with browsing(house, language="ja") as browser:
         assert "一度限りのリンク" in await browser.get("/login")
-        text, status = await browser.post(path, path, name="hana", password="short")
+        text, status = await browser.post(path, path, name="chief", password="short")
         assert status == 422
         assert "10～256文字" in text
-        assert await browser.post(path, path, name="hana", password=PASSWORD) == ("/", 303)
+        assert await browser.post(path, path, name="chief", password=PASSWORD) == ("/", 303)
         assert "Meguri へようこそ" in await browser.get("/")
         await browser.get(path, 404)
 

@@ -51,7 +51,10 @@ async def do(browser: Browser, name: str, to: str = "", **fields: Any) -> tuple[
 
 
 async def test_a_collection_goes_from_request_to_quote_by_pages_alone(town: Town) -> None:
-    async with browsing(town.dismantler, "hana") as dismantler, browsing(town.collector, "hana") as collector:
+    async with (
+        browsing(town.dismantler, "chief") as dismantler,
+        browsing(town.collector, "chief") as collector,
+    ):
         where, status = await do(dismantler, "request-collection", town.to_collector, **REQUEST)
         assert status == 303
         assert where.endswith("?done=request-collection")
@@ -76,7 +79,7 @@ async def test_a_collection_goes_from_request_to_quote_by_pages_alone(town: Town
 
 
 async def test_two_clicks_are_one(town: Town) -> None:
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
         given = form_of(await browser.get(f"/do/request-collection?to={town.to_collector}"))
         data = {name: values[0] for name, values in given.items()} | {
             name: value if not isinstance(value, list) else value[0] for name, value in REQUEST.items()
@@ -93,7 +96,7 @@ async def test_two_clicks_are_one(town: Town) -> None:
 
 
 async def test_a_wrong_form_comes_back_as_it_was_filled_in_with_what_is_wrong(town: Town) -> None:
-    async with browsing(town.dismantler, "hana", language="ja") as browser:
+    async with browsing(town.dismantler, "chief", language="ja") as browser:
         fields: dict[str, Any] = REQUEST | {
             "odometer_km": "-5",
             "vehicle": "NONSENSE",
@@ -113,7 +116,7 @@ async def test_a_wrong_form_comes_back_as_it_was_filled_in_with_what_is_wrong(to
 
 async def test_what_no_longer_fits_is_told_on_the_page(town: Town) -> None:
     thread = await town.request()
-    async with browsing(town.collector, "hana") as browser:
+    async with browsing(town.collector, "chief") as browser:
         given = form_of(await browser.get(f"/do/quote-collection?to={thread}"))
         await town.dismantler.do("withdraw-request", thread, reason="sold")
         data = {name: values[0] for name, values in given.items()} | {
@@ -126,7 +129,7 @@ async def test_what_no_longer_fits_is_told_on_the_page(town: Town) -> None:
 
 
 async def test_photos_are_kept_while_the_form_is_corrected(town: Town) -> None:
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
 
         def filled(form: dict[str, list[str]], place: str) -> aiohttp.FormData:
             data = aiohttp.FormData()
@@ -162,7 +165,7 @@ async def test_photos_are_kept_while_the_form_is_corrected(town: Town) -> None:
 
 
 async def test_no_file_is_kept_before_the_post_is_proved_genuine(town: Town) -> None:
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
         data = aiohttp.FormData()
         data.add_field("photos", b"planted", filename="x.txt")
         data.add_field("csrf", await browser.csrf("/"))
@@ -174,8 +177,8 @@ async def test_no_file_is_kept_before_the_post_is_proved_genuine(town: Town) -> 
 
 async def test_one_more_row_keeps_what_was_filled_in(town: Town) -> None:
     house = town.street.open("Hikari Reuse", "reuse-manufacturer")
-    await house.keep_user("hana")
-    async with browsing(house, "hana") as browser:
+    await house.keep_user("chief")
+    async with browsing(house, "chief") as browser:
         (rows,) = (one for one in fields_of(house.agent.play.action("predict-life").form) if one.fields)
         first = f"{rows.name}-0-{rows.fields[0].name}"
         page, status = await do(browser, "predict-life", more=rows.name, **{first: "7"})
@@ -187,7 +190,7 @@ async def test_one_more_row_keeps_what_was_filled_in(town: Town) -> None:
 async def test_a_scanned_code_leads_straight_to_its_item(town: Town) -> None:
     code = mint("pack")
     await town.dismantler.do("request-collection", town.to_collector, **REQUEST, pack=code)
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
         async with browser.client.get("/items", params={"text": f" {code.lower()} "}) as answer:
             assert answer.url.path == f"/items/{code}"
             page = await answer.text()
@@ -201,8 +204,8 @@ async def test_a_scanned_code_leads_straight_to_its_item(town: Town) -> None:
 
 async def test_companies_meet_by_invitation_and_introduce_themselves(town: Town) -> None:
     house = town.street.open("New House", "recycler")
-    await house.keep_user("hana")
-    async with browsing(house, "hana") as browser, browsing(town.authority, "hana") as authority:
+    await house.keep_user("chief")
+    async with browsing(house, "chief") as browser, browsing(town.authority, "chief") as authority:
         text, status = await authority.post("/members", "/members/invite")
         assert status == 200
         assert 'class="qr"' in text
@@ -218,22 +221,22 @@ async def test_companies_meet_by_invitation_and_introduce_themselves(town: Town)
 
 
 async def test_users_come_and_go(town: Town) -> None:
-    async with browsing(town.dismantler, "hana") as browser:
-        text, status = await browser.post("/users", "/users", name="ken", rank="operator")
+    async with browsing(town.dismantler, "chief") as browser:
+        text, status = await browser.post("/users", "/users", name="clerk", rank="operator")
         assert status == 200
         path = re.findall(r"127\.0\.0\.1:8032(/welcome/[\w-]+)", text)[0]
         async with browsing(town.dismantler) as other:
             assert await other.post(path, path, password="correct horse battery") == ("/", 303)
-            assert (await browser.post("/users", "/users/ken/drop"))[1] == 303
+            assert (await browser.post("/users", "/users/clerk/drop"))[1] == 303
             async with other.client.get("/", allow_redirects=False) as answer:
                 assert answer.status == 303
-        text, status = await browser.post("/users", "/users/hana/drop")
+        text, status = await browser.post("/users", "/users/chief/drop")
         assert status == 409
         assert "last administrator" in text
 
 
 async def test_a_token_is_shown_once(town: Town) -> None:
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
         text, _ = await browser.post("/account", "/account/tokens", label="scanner", rank="operator")
         token = re.findall(r"meguri_[\w-]+", text)[0]
         page = await browser.get("/account")
@@ -252,10 +255,10 @@ async def test_the_language_is_the_readers(town: Town) -> None:
         assert '<html lang="ja">' in await browser.get("/login")
         assert (await browser.post("/login", "/language", language="en", back="/login")) == ("/login", 303)
         assert '<html lang="en">' in await browser.get("/login")
-        await browser.log_in("hana")
+        await browser.log_in("chief")
         await browser.post("/", "/language", language="ja", back="/new")
         assert '<html lang="ja">' in await browser.get("/")
-    async with browsing(town.dismantler, "hana", language="en") as browser:
+    async with browsing(town.dismantler, "chief", language="en") as browser:
         assert '<html lang="ja">' in await browser.get("/")
 
 
@@ -268,7 +271,7 @@ async def test_dead_letters_are_seen_and_tried_again(town: Town) -> None:
         desk.settle(near, (letter.id,), "dead", "nobody answers")
 
     await town.dismantler.store.write(bury)
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
         assert "could not be delivered" in await browser.get("/")
         page = await browser.get("/dead-letters")
         assert "Nobody answers" in page or "nobody answers" in page
@@ -309,7 +312,7 @@ async def test_every_page_is_there_in_every_language(
 
     monkeypatch.setattr(Words, "t", listen)
     for house in (town.dismantler, town.collector, town.authority):
-        async with browsing(house, "hana", language=language) as browser:
+        async with browsing(house, "chief", language=language) as browser:
             for path in await pages_of(town, house):
                 async with browser.client.get(path) as answer:
                     page = await answer.text()
@@ -328,7 +331,7 @@ async def test_what_others_write_is_shown_and_never_run(town: Town) -> None:
     thread = await town.dismantler.do("request-collection", town.to_collector, **(REQUEST | words))
     await town.collector.do("decline-collection", thread, reason=HOSTILE)
     for house in (town.dismantler, town.collector):
-        async with browsing(house, "hana") as browser:
+        async with browsing(house, "chief") as browser:
             for path in await pages_of(town, house):
                 page = await browser.get(path)
                 assert "<script>alert" not in page, path
@@ -379,7 +382,7 @@ async def test_an_unknown_kind_of_file_is_only_downloaded(town: Town) -> None:
         yield b"<script>alert(1)</script>"
 
     entry = await keep_file(town.dismantler.context(), parts(), "page.html")
-    async with browsing(town.dismantler, "hana") as browser:
+    async with browsing(town.dismantler, "chief") as browser:
         async with browser.client.get(f"/evidence/{entry.digest}") as answer:
             assert answer.content_type == "application/octet-stream"
             assert answer.headers["Content-Disposition"].startswith("attachment")

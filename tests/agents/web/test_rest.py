@@ -39,7 +39,7 @@ class Program:
 
 
 async def program(house: House, browser: Browser) -> Program:
-    _, visitor = await accounts.Door(house.store).enter("hana", PASSWORD, "127.0.0.9")
+    _, visitor = await accounts.Door(house.store).enter("chief", PASSWORD, "127.0.0.9")
     return Program(browser, await accounts.new_token(house.store, visitor, "test", "admin"))
 
 
@@ -207,7 +207,7 @@ async def test_dead_letters_are_tried_again(dismantler: Program, town: Town) -> 
 
 async def test_who_asks_is_told_who_they_are(dismantler: Program, town: Town) -> None:
     assert (await dismantler("GET", "/company"))["standing"] == "accredited"
-    assert (await dismantler("GET", "/session"))["user"] == "hana"
+    assert (await dismantler("GET", "/session"))["user"] == "chief"
     town.dismantler.breakers[town.to_collector] = "open"
     peers = {peer["name"]: peer for peer in await dismantler("GET", "/peers")}
     assert peers["Minato Collection"]["breaker"] == "open"
@@ -219,14 +219,14 @@ async def test_who_asks_is_told_who_they_are(dismantler: Program, town: Town) ->
 
 
 async def test_users_and_tokens_are_managed(dismantler: Program) -> None:
-    link = await dismantler("POST", "/users", {"name": "Ken", "rank": "operator"}, 201)
+    link = await dismantler("POST", "/users", {"name": "Clerk", "rank": "operator"}, 201)
     assert link["url"].startswith("http://127.0.0.1:8032/welcome/")
-    await dismantler("PATCH", "/users/ken", {"rank": "manager"}, 204)
+    await dismantler("PATCH", "/users/clerk", {"rank": "manager"}, 204)
     users = {user["name"]: user for user in await dismantler("GET", "/users")}
-    assert (users["ken"]["rank"], users["ken"]["has_password"]) == ("manager", False)
+    assert (users["clerk"]["rank"], users["clerk"]["has_password"]) == ("manager", False)
     assert "secret" not in json.dumps(users)
-    await dismantler("DELETE", "/users/ken", status=204)
-    await dismantler("DELETE", "/users/hana", status=409)
+    await dismantler("DELETE", "/users/clerk", status=204)
+    await dismantler("DELETE", "/users/chief", status=409)
     made = await dismantler("POST", "/tokens", {"label": "x"}, 201)
     assert made["token"].startswith("meguri_")
     found = {token["label"]: token["id"] for token in await dismantler("GET", "/tokens")}
