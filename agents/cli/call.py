@@ -257,11 +257,11 @@ class Command(click.Command):
         shared: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
-            if record is not None:
-                names, words = record
+            if record is not None and isinstance(param, click.Option):
                 common = any(option.lstrip("-") in COMMON for option in param.opts)
                 told = getattr(param, "told", None)
-                (shared if common else own).append((names, told(call.say) if told else call.say(words)))
+                words = told(call.say) if told else described(param, ctx, call.say)
+                (shared if common else own).append((record[0], words))
         for title, rows in (("Arguments", given), ("Options", own), ("Every command", shared)):
             if rows:
                 with formatter.section(call.say(title)):
@@ -284,6 +284,17 @@ def command(
         return Command(name, callback=callback, params=list(params), help=run.__doc__, hidden=hidden)
 
     return make
+
+
+def described(option: click.Option, ctx: click.Context, say: Callable[..., str]) -> str:
+    """Return an option's help with its default, its range, and whether it is needed."""
+    extra = option.get_help_extra(ctx)
+    marks = [
+        say("default: {value}", value=extra["default"]) if "default" in extra else "",
+        extra.get("range", ""),
+        say("required") if "required" in extra else "",
+    ]
+    return say(option.help or "") + "".join(f" [{mark}]" for mark in marks if mark)
 
 
 class Group(click.Group):

@@ -5,18 +5,21 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.cli import people, running
 from agents.cli.actions import everything, section
-from agents.cli.call import COMMON, Call, Command, language_of
-from agents.cli.front import SECTIONS, WHERE, Front, front, run
+from agents.cli.call import COMMON, PLACE, Call, Command, language_of
+from agents.cli.front import ROOMS, SECTIONS, WHERE, Front, front, run
 from agents.role import RANKS
 from agents.roles import ROLES
+from agents.words import translate
 
 ACTIONS = everything().actions
 HEAVY = ("acapy_agent", "aries_askar", "sqlalchemy", "numpy", "pyvisa", "aiohttp", "jinja2")
@@ -36,6 +39,30 @@ def meguri(*args: str, code: str = "", **environ: str) -> subprocess.CompletedPr
         [sys.executable, *start, *args],
         capture_output=True, text=True, check=False, timeout=120, env=kept | environ,
     )  # fmt: skip
+
+
+PATHS = [
+    (name, *inner)
+    for room in ROOMS
+    for name, made in import_module(f"agents.cli.{room}").COMMANDS.items()
+    for inner in [(), *((one,) for one in getattr(made, "commands", ()))]
+]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=" ".join)
+def test_a_needed_option_is_explained_in_japanese_as_well(
+    capsys: pytest.CaptureFixture[str], path: tuple[str, ...]
+) -> None:
+    status, out, _ = ended(capsys, *path, "--help", LANG="ja_JP.UTF-8")
+    assert status == 0
+    assert [english for english in ("[required]", "[default:", "Options:") if english in out] == []
+    made = import_module(f"agents.cli.{WHERE[path[0]]}").COMMANDS[path[0]]
+    for name in path[1:]:
+        made = made.commands[name]
+    text = "".join(out.split())
+    for option in (one for one in made.params if isinstance(one, click.Option) and not one.hidden):
+        if option.help and not hasattr(option, "told"):
+            assert "".join(translate(option.help, None, "ja", PLACE).split()) in text
 
 
 def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
