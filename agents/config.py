@@ -5,6 +5,7 @@ goes first. The first start writes what it was told to the file, so that the nex
 """
 
 import os
+import re
 import secrets
 import tomllib
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from schemas.errors import Invalid
 
 FILE = "meguri.toml"
+_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+(:[1-9][0-9]{0,4})?")
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -34,6 +36,12 @@ class Config:
     public_url: str = field(default="", metadata={"says": "how others reach the site"})
     database_url: str = field(default="", metadata={"says": "sqlite:///… or postgresql://…"})
     authority: str = field(default="", metadata={"says": "the DID of the governance authority to trust"})
+    registry: str = field(
+        default="", metadata={"says": "the site of the Verifiable Data Registry: https://…"}
+    )
+    did_host: str = field(
+        default="", metadata={"says": "the host in DIDs that the registry publishes: registry.meguri.example"}
+    )
     log_level: str = field(default="info", metadata={"says": ", ".join(LEVELS)})
     meter: str = field(default="", metadata={"says": "VISA resource of the battery tester"})
     switch: str = field(default="", metadata={"says": "VISA resource of the switch mainframe"})
@@ -53,10 +61,12 @@ class Config:
             port = getattr(self, name)
             if not (0 if name == "admin_port" else 1) <= port <= 65535:  # noqa: PLR2004
                 raise Invalid("{name} is no port: {port}", name=name, port=port)
-        for name in ("didcomm_url", "public_url"):
+        for name in ("didcomm_url", "public_url", "registry"):
             url = getattr(self, name)
             if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
                 raise Invalid("{name} is no web address: {url}", name=name, url=url[:200])
+        if self.did_host and not _HOST.fullmatch(self.did_host):
+            raise Invalid("did_host is no host's name: {host}", host=self.did_host[:200])
         if self.log_level not in LEVELS:
             raise Invalid("log_level is one of {levels}", levels=", ".join(LEVELS))
         if not 0 < self.longest_rest_s <= 86400:  # noqa: PLR2004

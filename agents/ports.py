@@ -109,6 +109,19 @@ class AwaitedFile:
 
 
 @dataclass(frozen=True)
+class Copy:
+    """What was fetched of a DID or a status list, and found right: so that work goes on without the network.
+
+    `edition` tells it from those before and after, so that nobody can serve an older one again.
+    """
+
+    name: str
+    parts: Mapping[str, str]
+    at: datetime
+    edition: str
+
+
+@dataclass(frozen=True)
 class User:
     """A person or program that may use this agent; `secret` is an Argon2id hash, empty for token-only."""
 
@@ -267,6 +280,16 @@ class Desk(Books, Protocol):
         """List the files we were told of and have yet to fetch."""
         ...
 
+    # What was fetched from elsewhere
+
+    def copy(self, name: str) -> Copy | None:
+        """Return the copy of a DID's log or a status list."""
+        ...
+
+    def keep_copy(self, copy: Copy) -> None:
+        """Keep a copy in the place of the one before; of too many, those fetched longest ago go."""
+        ...
+
     # Who may use this agent
 
     def user(self, name: str) -> User | None:
@@ -321,6 +344,17 @@ class Store(Protocol):
         """Run `work` in one transaction; when this returns, what it wrote survives a power cut.
 
         Where `work` raises, nothing of it stays. Works from many callers may share one commit.
+        """
+        ...
+
+
+class Fetch(Protocol):
+    """Whoever can read what stands at a URL."""
+
+    async def get(self, url: str, most: int, /) -> bytes:
+        """Return what stands at a URL, up to `most` bytes of it, or raise a Fault.
+
+        Unavailable says that it may be had later; Unknown and Invalid, that asking again will not help.
         """
         ...
 

@@ -39,7 +39,10 @@ _GZIP = 31  # zlib's name for a gzip stream with the largest window
 _LEVEL = 6  # 9 takes twenty times as long for a tenth of the size
 
 type Statuses = Callable[[str], object]
-"""The port to status lists: returns the sealed list at a URL as read from there, or raises a Fault."""
+"""The port to status lists: returns the sealed list at a URL as read from there, or raises a Fault.
+
+Where many credentials point to one list, it may return the list's Report instead, made a moment ago.
+"""
 
 type Judge = Callable[[object], Report]
 """Says of a sealed status list whether it verifies, by the issuer that is expected."""
@@ -278,7 +281,7 @@ def examine(found: Findings, document: Mapping[str, Any], statuses: Statuses | N
         found.about = {
             **about, "list": pointer.url, "purpose": pointer.purpose, "index": str(pointer.index)
         }  # fmt: skip
-        bits = found.ask("status.list", _bits, pointer, statuses, judge)
+        bits = found.ask("status.list", _bits, pointer, statuses, judge, found.author)
         found.ask("status.standing", _standing, pointer, bits)
     found.about = about
 
@@ -289,17 +292,23 @@ def _entries(document: Mapping[str, Any], statuses: Statuses | None) -> tuple[En
     return entries(document)
 
 
-def _bits(pointer: Entry, statuses: Statuses, judge: Judge) -> bytes:
+def _bits(pointer: Entry, statuses: Statuses, judge: Judge, issuer: str | None) -> bytes:
     try:
         sealed = statuses(pointer.url)
     except Fault as reason:
         raise Unavailable(
             "The status list {list} cannot be had: {reason}", list=pointer.url, reason=reason
         ) from reason
-    report = judge(sealed)
+    report = sealed if isinstance(sealed, Report) else judge(sealed)
     if not report.verified:
         raise Invalid(
             "The status list {list} is not to be trusted: {reason}", list=pointer.url, reason=report.reason
+        )
+    if report.author != issuer:
+        raise Invalid(
+            "The status list {list} is by {author}, not by the issuer.",
+            list=pointer.url,
+            author=report.author,
         )
     return read(report.document, pointer)
 

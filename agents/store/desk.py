@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import StatementError
 
-from agents.ports import AwaitedFile, Delivery, Job, JobState, Letter, Pass, User
+from agents.ports import AwaitedFile, Copy, Delivery, Job, JobState, Letter, Pass, User
 from agents.role import Company, Dealing, Evidence, Held, Item, Peer
 from agents.store import tables
 from agents.store.cache import Cache, Layers
@@ -59,6 +59,8 @@ LOG = logging.getLogger(__name__)
 
 FAILURES_KEPT = timedelta(days=7)
 _IDS_AT_ONCE = 500
+COPIES_KEPT = 5000
+COPIED_BYTES_KEPT = 256 << 20
 _PEERS = ("peers", "")
 
 type Kept = tuple[int, Exchange]
@@ -834,6 +836,29 @@ class SqlDesk:
         changed = self._write(update(job).where(job.c.id == id), {"state": state, "progress": progress})
         if changed != 1:
             raise Unknown("there is no job {id}", id=id[:60])
+
+    # What was fetched from elsewhere
+
+    def copy(self, name: str) -> Copy | None:
+        """Return the copy of a DID's log or a status list."""
+        c = tables.copy.c
+        row = self._first(select(c.name, c.parts, c.at, c.edition).where(c.name == name))
+        return Copy(*row) if row is not None else None
+
+    def keep_copy(self, copy: Copy) -> None:
+        """Keep a copy in the place of the one before; of too many, those fetched longest ago go."""
+        c = tables.copy.c
+        size = sum(len(part) for part in copy.parts.values())
+        values = {"parts": copy.parts, "size": size, "at": copy.at, "edition": copy.edition}
+        self._put(tables.copy, "name", name=copy.name, **values)
+        count, total = self._first(select(func.count(), func.sum(c.size)))
+        if count <= COPIES_KEPT and total <= COPIED_BYTES_KEPT:
+            return
+        for name, size in self._all(select(c.name, c.size).where(c.name != copy.name).order_by(c.at)):
+            if count <= COPIES_KEPT and total <= COPIED_BYTES_KEPT:
+                return
+            self._write(delete(tables.copy).where(c.name == name))
+            count, total = count - 1, total - size
 
     # Who may use this agent
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 # The revision the tables below stand at; a test holds it to the newest migration.
-REVISION = "0001"
+REVISION = "0002"
 
 
 class Moment(TypeDecorator[datetime]):
@@ -310,6 +310,17 @@ job = Table(
     Column("state", Text, nullable=False, index=True),
     Column("progress", Json, nullable=False),
     Column("at", Moment, nullable=False),
+)
+
+# What was fetched from elsewhere: DID logs and status lists, by DID or URL.
+copy = Table(
+    "copy",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("parts", Json, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("at", Moment, nullable=False, index=True),
+    Column("edition", Text, nullable=False),
 )
 
 account = Table(

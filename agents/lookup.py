@@ -1,0 +1,389 @@
+"""What must be looked up elsewhere before a statement can be checked: DID logs and status lists.
+
+Checking is pure and never waits: it looks into what is `Known`, which notes what it lacks. That is fetched,
+and the check is made again (`Lookup.with_known`). What was fetched and found right is kept, in memory and in
+the company's books, and stays in use until it is due to be asked for anew; where that fails, until it
+expires. Nothing that is served meanwhile, an older edition least of all, takes its place.
+
+An issuer whose status list we fetch learns that we look at one of the list's 131,072 entries or more, not at
+which, and not when: others' copies and our own are used for a while.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, InvalidURL, TCPConnector
+
+from agents.links import PUBLIC, Nearness, Resolver, around, check_link, host_of
+from agents.ports import Copy, Desk, Fetch, Store
+from credentials import seals, strict, webvh
+from credentials.form import SKEW
+from credentials.moments import moment
+from credentials.report import Report
+from credentials.resolution import DidDocument, KeyResolver, did_document, method_name
+from schemas.errors import Fault, Invalid, Unavailable, Unknown
+
+LOG = logging.getLogger(__name__)
+
+MOST_LOG = 2 << 20
+MOST_LIST = 1 << 20
+"""The longest DID log and the largest status list that we fetch, in bytes."""
+
+SOONEST = timedelta(seconds=30)
+"""How long what was fetched, or the reason why it could not be, is used before anyone asks again."""
+LATEST = timedelta(hours=1)
+LIST_REST = timedelta(minutes=5)
+"""How long a status list is used that does not say how long it may be."""
+USABLE = timedelta(days=1)
+"""How long what cannot be fetched anew is used, unless it expires before."""
+
+MOST_KEPT = 1024
+MOST_AT_ONCE = 16
+MOST_ROUNDS = 16
+
+_KEYS = KeyResolver()
+_EVERYWHERE: frozenset[Nearness] = frozenset({"loopback", "link-local", "private", "public"})
+_GONE = (404, 410)
+
+
+class Wanting(Exception):
+    """What a check needs has to be looked up first; whoever has begun something undoes it and tries again."""
+
+
+class Web:
+    """Fetches over HTTP: from public addresses, from where we are ourselves, and from the registry.
+
+    No redirect is followed: a URL in a statement must not lead to what its reader would not have asked for.
+    """
+
+    def __init__(self, home: str = "", registry: str = "", *, timeout_s: float = 10.0) -> None:
+        self._home = home
+        self._registry = registry.rstrip("/")
+        self._timeout = ClientTimeout(total=timeout_s)
+
+    async def get(self, url: str, most: int, /) -> bytes:
+        """Return what stands at a URL, up to `most` bytes of it, or raise a Fault."""
+        allowed = await self._allowed(url)
+        check_link(url, allowed)
+        try:
+            async with (
+                ClientSession(
+                    connector=TCPConnector(resolver=Resolver(allowed)),
+                    timeout=self._timeout,
+                    cookie_jar=DummyCookieJar(),
+                    headers={"Accept-Encoding": "identity"},
+                    auto_decompress=False,
+                ) as http,
+                http.get(url, allow_redirects=False) as response,
+            ):
+                self._check(response.status)
+                content = bytearray()
+                async for data in response.content.iter_any():
+                    content += data
+                    if len(content) > most:
+                        raise Invalid("it is larger than {limit} bytes", limit=most)
+                return bytes(content)
+        except InvalidURL:
+            raise Invalid("it is no web address") from None
+        except TimeoutError:
+            raise Unavailable("its server does not answer in time") from None
+        except (ClientError, OSError, ValueError) as error:
+            LOG.info("a lookup failed: %s", type(error).__name__)
+            raise Unavailable("its server cannot be reached") from error
+
+    def _check(self, status: int) -> None:
+        if status in _GONE:
+            raise Unknown("its server has no such thing")
+        if 300 <= status < 400:  # noqa: PLR2004
+            raise Invalid("its server sends us elsewhere, where we do not go")
+        if status != 200:  # noqa: PLR2004
+            raise Unavailable("its server answered {status}", status=status)
+
+    async def _allowed(self, url: str) -> frozenset[Nearness]:
+        if self._registry and url.startswith(self._registry + "/"):
+            return _EVERYWHERE
+        return PUBLIC | await around(host_of(self._home)) if self._home else PUBLIC
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was found of a DID or a status list, or why nothing was, and how long that holds."""
+
+    value: DidDocument | Report | Fault
+    at: datetime
+    due: datetime
+    until: datetime
+    edition: str = ""
+
+    def is_fresh(self, now: datetime) -> bool:
+        """Say whether nobody needs to be asked; of what is from a time to come, nobody knows the age."""
+        return self.at - SKEW <= now < self.due
+
+    def is_usable(self, now: datetime) -> bool:
+        """Say whether it may be used where it cannot be had anew."""
+        return not isinstance(self.value, Fault) and self.at - SKEW <= now < self.until
+
+
+class Known:
+    """What one check may look at: a resolver of DIDs and a port to status lists, which never wait.
+
+    `wanted` is what was asked for and has to be looked up first, `trouble` why something cannot be just now.
+    """
+
+    def __init__(self, lookup: "Lookup") -> None:
+        self._lookup = lookup
+        self._found: dict[str, Kept] = {}
+        self.wanted: set[str] = set()
+        self.trouble: Unavailable | None = None
+
+    def resolve(self, did: str, /) -> DidDocument:
+        """Return the document of a did:key, or of a did:webvh that was looked up."""
+        method = method_name(did)
+        if method == "key":
+            return _KEYS.resolve(did)
+        if method != "webvh":
+            raise Unknown("DIDs of the method {method} are not known here.", method=method)
+        webvh.place(did)
+        found = self._find(did)
+        assert isinstance(found, DidDocument)
+        return found
+
+    def status_list(self, url: str, /) -> Report:
+        """Return the report on a status list that was looked up."""
+        found = self._find(url)
+        assert isinstance(found, Report)
+        return found
+
+    def _find(self, name: str) -> DidDocument | Report:
+        kept = self._found.get(name) or self._lookup.peek(name)
+        if kept is None:
+            self.wanted.add(name)
+            raise Unavailable("{name} has not been looked up", name=name)
+        self._found[name] = kept  # within one check, one answer
+        if not isinstance(kept.value, Fault):
+            return kept.value
+        if isinstance(kept.value, Unavailable):
+            self.trouble = kept.value
+        raise type(kept.value)(kept.value.template, **kept.value.values)
+
+    async def complete(self) -> None:
+        """Look up what was wanted."""
+        wanted, self.wanted, self.trouble = self.wanted, set(), None
+        found = await asyncio.gather(*(self._lookup.look(name) for name in wanted))
+        self._found.update(zip(wanted, found, strict=True))
+
+
+class Lookup:
+    """Fetches, checks and keeps DID logs and status lists; each is asked for once however many need it.
+
+    DIDs with `did_host` in them are fetched from the site `registry`: `did:webvh:…:HOST:a:b` from
+    REGISTRY/dids/a/b/did.jsonl, and one without a path from REGISTRY/.well-known/did.jsonl.
+    """
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        store: Store | None = None,
+        *,
+        registry: str = "",
+        did_host: str = "",
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.fetch = fetch
+        self.store = store
+        self.clock = clock
+        self._registry = registry.rstrip("/")
+        self._folder = f"https://{did_host}/" if did_host and registry else ""
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._flights: dict[str, asyncio.Task[Kept]] = {}
+        self._gate = asyncio.Semaphore(MOST_AT_ONCE)
+
+    async def with_known[T](self, run: Callable[[Known], Awaitable[T]]) -> T:
+        """Run what checks statements until nothing that it needs is wanting, and return its result.
+
+        `run` either goes through to its end or, where it would leave something behind, raises `Wanting`.
+        """
+        known = Known(self)
+        for _ in range(MOST_ROUNDS):
+            try:
+                found = await run(known)
+            except Wanting:
+                pass
+            else:
+                if not known.wanted:
+                    return found
+            await known.complete()
+        raise Unavailable("too much would have to be looked up")
+
+    async def verified(self, sealed: object, *, expected_issuer: str | None = None) -> Report:
+        """Report on a sealed credential or presentation, its status included."""
+
+        async def run(known: Known) -> Report:
+            return seals.verify(
+                sealed,
+                known,
+                now=self.clock(),
+                expected_issuer=expected_issuer,
+                statuses=known.status_list,
+            )
+
+        return await self.with_known(run)
+
+    def peek(self, name: str) -> Kept | None:
+        """Return what is kept of a DID or a list, if nobody needs to be asked; any thread may call this."""
+        kept = self._kept.get(name)
+        return kept if kept is not None and kept.is_fresh(self.clock()) else None
+
+    def forget(self, name: str) -> None:
+        """Look something up anew the next time, such as a DID whose keys were just changed."""
+        if (kept := self._kept.get(name)) is not None:
+            self._kept[name] = replace(kept, due=kept.at - 2 * SKEW)
+
+    async def look(self, name: str) -> Kept:
+        """Return what is found of a DID or at the URL of a status list."""
+        if (kept := self.peek(name)) is not None:
+            return kept
+        if (flight := self._flights.get(name)) is None:
+            flight = self._flights[name] = asyncio.create_task(self._fly(name), name=f"look up {name[:60]}")
+            flight.add_done_callback(lambda _: self._flights.pop(name, None))
+        return await asyncio.shield(flight)
+
+    async def close(self) -> None:
+        """Stop what is under way."""
+        flights = list(self._flights.values())
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+
+    async def _fly(self, name: str) -> Kept:
+        kept = await self._find(name)
+        self._kept[name] = kept
+        self._kept.move_to_end(name)
+        while len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+        return kept
+
+    async def _find(self, name: str) -> Kept:
+        now = self.clock()
+        before = self._kept.get(name)
+        if before is None or isinstance(before.value, Fault):
+            before = await self._recalled(name) or before
+        if before is not None and before.is_fresh(now):
+            return before
+        try:
+            parts = await self._load(name)
+            kept = await self._read(name, parts, self.clock(), before.edition if before else "")
+        except Fault as fault:
+            if before is not None and before.is_usable(now):
+                LOG.warning("%s cannot be looked up anew: %s", ascii(name[:120]), fault.template)
+                return replace(before, due=min(now + SOONEST, before.until))
+            return Kept(fault, now, now + SOONEST, now, before.edition if before else "")
+        await self._keep(Copy(name, parts, kept.at, kept.edition))
+        return kept
+
+    async def _load(self, name: str) -> dict[str, str]:
+        if not name.startswith("did:"):
+            return {"list": await self._get(name, MOST_LIST)}
+        where = webvh.place(name)
+        parts = {"log": await self._get(self._located(where.log), MOST_LOG)}
+        if '"witness' in parts["log"]:
+            with suppress(Unknown):  # then too few have approved
+                parts["witnesses"] = await self._get(self._located(where.witnesses), MOST_LOG)
+        return parts
+
+    async def _get(self, url: str, most: int) -> str:
+        async with self._gate:
+            content = await self.fetch.get(url, most)
+        try:
+            return content.decode()
+        except UnicodeDecodeError:
+            raise Invalid("The text is not UTF-8.") from None
+
+    def _located(self, url: str) -> str:
+        """Return where a file of a DID is fetched: for those that the registry publishes, there."""
+        if not self._folder or not url.startswith(self._folder):
+            return url
+        path = url.removeprefix(self._folder)
+        return f"{self._registry}/{path if path.startswith('.well-known/') else 'dids/' + path}"
+
+    async def _read(self, name: str, parts: Mapping[str, str], at: datetime, before: str) -> Kept:
+        """Check what was fetched at a time; `before` is the edition that it must not be older than."""
+        if name.startswith("did:"):
+            return await asyncio.to_thread(_read_log, name, parts, at, before)
+        sealed: Any = parts["list"]
+        if sealed.lstrip().startswith("{"):
+            sealed = strict.loads(sealed, limit=MOST_LIST)
+
+        async def run(known: Known) -> Report:
+            report = seals.verify(sealed, known, now=self.clock())
+            if known.trouble is not None and not known.wanted:
+                raise known.trouble
+            return report
+
+        return _read_list(await self.with_known(run), at, before)
+
+    async def _recalled(self, name: str) -> Kept | None:
+        """Return what the books hold of it, checked anew: nobody needs to believe the books."""
+        if self.store is None:
+            return None
+        now = self.clock()
+        try:
+            copy = await self.store.read(lambda desk: desk.copy(name))
+        except Fault as fault:
+            return Kept(fault, now, now + SOONEST, now)  # or an older edition could pass for a new one
+        if copy is None:
+            return None
+        try:
+            return await self._read(name, copy.parts, copy.at, "")
+        except Fault as fault:
+            return Kept(fault, copy.at, copy.at, copy.at, copy.edition)
+
+    async def _keep(self, copy: Copy) -> None:
+        if self.store is None:
+            return
+
+        def work(desk: Desk) -> None:
+            desk.keep_copy(copy)
+
+        try:
+            await self.store.write(work)
+        except Fault as fault:
+            LOG.warning("what was looked up is kept in memory only: %s", fault.template)
+
+
+def _read_log(did: str, parts: Mapping[str, str], at: datetime, before: str) -> Kept:
+    found = webvh.history(did, parts["log"], parts.get("witnesses"), now=at)
+    if before and all(version.id != before for version in found.versions):
+        raise Invalid("An older edition of it is served than one that we have seen.")
+    last = found.last
+    document = replace(did_document(last.document), deactivated=last.rules.deactivated)
+    rest = timedelta(seconds=last.rules.ttl)
+    return Kept(document, at, at + _within(rest), at + USABLE, last.id)
+
+
+def _read_list(report: Report, at: datetime, before: str) -> Kept:
+    if not report.verified or report.document is None:
+        check = report.refusals[0]
+        raise Invalid(check.words, **check.evidence)
+    document = report.document
+    begun = document.get("validFrom")
+    if begun is None:
+        raise Invalid("It does not say since when it is valid.")
+    if before and moment(begun) < moment(before):
+        raise Invalid("An older edition of it is served than one that we have seen.")
+    end = document.get("validUntil")
+    until = at + USABLE if end is None else moment(end)
+    subject = document["credentialSubject"]
+    ttl = subject.get("ttl") if isinstance(subject, Mapping) else None
+    rest = timedelta(milliseconds=ttl) if isinstance(ttl, int) and 0 <= ttl <= 1 << 40 else LIST_REST
+    return Kept(report, at, min(at + _within(rest), until), until, begun)
+
+
+def _within(rest: timedelta) -> timedelta:
+    return min(max(rest, SOONEST), LATEST)
