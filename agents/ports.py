@@ -188,6 +188,14 @@ class Desk(Books, Protocol):
         """Add a credential, once."""
         ...
 
+    def publish(self, id: str) -> None:
+        """Note that a credential is shown to everyone from now on."""
+        ...
+
+    def unpublish(self, id: str) -> None:
+        """Note that a credential is shown to everyone no more."""
+        ...
+
     def keep_event(self, event: Event, source: str = "") -> None:
         """Append an event, once; `source` is the credential it came in."""
         ...

@@ -90,6 +90,19 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Publication:
+    """That a credential of ours is shown to everyone (`held`), or no more, as the last thing said of it.
+
+    `number` counts every such change, so that who has read up to one can go on from there.
+    """
+
+    number: int
+    id: str
+    at: datetime
+    held: Held | None
+
+
+@dataclass(frozen=True)
 class Dealing:
     """An exchange in brief, for lists."""
 
@@ -182,6 +195,14 @@ class Books(Protocol):
 
     def credential(self, id: str) -> Held | None:
         """Return one credential."""
+        ...
+
+    def published(self, about: str = "", id: str = "") -> list[Held]:
+        """List our credentials that are shown to everyone: those about an item or company, or the one."""
+        ...
+
+    def publications(self, since: int = 0, limit: int = 1000) -> list[Publication]:
+        """List what was published or taken back after change number `since`, in that order."""
         ...
 
     def evidence(self, digest: str) -> Evidence | None:
@@ -290,7 +311,41 @@ class Qualify:
     qualification: str
 
 
-type Effect = Send | Issue | Record | Identify | Trust | Adopt | Keep | Start | Qualify
+@dataclass(frozen=True)
+class Publish:
+    """Show a credential of ours to everyone, at our own site."""
+
+    credential: str | Issue
+
+
+@dataclass(frozen=True)
+class Unpublish:
+    """Show a credential to everyone no more; who copied it meanwhile has it."""
+
+    credential: str
+
+
+@dataclass(frozen=True)
+class PublishAlways:
+    """From now on publish whatever we issue of these types."""
+
+    claim_types: tuple[str, ...]
+
+
+type Effect = (
+    Send
+    | Issue
+    | Record
+    | Identify
+    | Trust
+    | Adopt
+    | Keep
+    | Start
+    | Qualify
+    | Publish
+    | Unpublish
+    | PublishAlways
+)
 
 
 @dataclass(frozen=True)

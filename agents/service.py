@@ -28,12 +28,15 @@ from agents.role import (
     Keep,
     Peer,
     Play,
+    Publish,
+    PublishAlways,
     Qualify,
     Rank,
     Record,
     Send,
     Start,
     Trust,
+    Unpublish,
     member,
 )
 from credentials.integrity import seal, verify
@@ -70,6 +73,9 @@ MOST_BY_STRANGERS = 4
 
 # How much of a message that opened nothing is kept, in characters.
 MOST_KEPT = 4096
+
+# The setting that names the types of statement we publish as soon as we make them.
+ALWAYS_PUBLISHED = "always-published"
 
 # How long a credential's id and what it is about may be: both are looked up by.
 LONGEST_NAME = 400
@@ -613,6 +619,15 @@ class _Change:
                     self.desk.keep_measurement(effect.item, effect.digest, effect.measurement)
                 case Qualify():
                     self.desk.qualify(effect.worker, effect.qualification)
+                case Publish():
+                    one = effect.credential
+                    self.publish(self.issue(one).id if isinstance(one, Issue) else one)
+                case Unpublish():
+                    self.desk.unpublish(effect.credential)
+                case PublishAlways():
+                    for name in effect.claim_types:
+                        self.may_publish(name)
+                    self.desk.set(ALWAYS_PUBLISHED, json.dumps(effect.claim_types))
                 case Start():
                     self.jobs.append(self.desk.start(effect.job, effect.details))
         return exchange
@@ -683,8 +698,26 @@ class _Change:
         self.keep(held)
         if type_ == "MembershipRegister":
             self.adopt(held)
+        if type_ in always_published(self.desk):
+            self.publish(held.id)
         self.issued[id(effect)] = effect, held
         return held
+
+    def publish(self, id: str) -> None:
+        """Show a credential to everyone, if it is our own and of a type that may be."""
+        held = self.desk.credential(id)
+        if held is None:
+            raise Unknown("there is no credential “{id}” here", id=id[:80])
+        if held.issuer != self.desk.company.did:
+            raise Forbidden("only its issuer publishes a statement")
+        self.may_publish(held.type)
+        if not self.desk.published(id=id):
+            self.desk.publish(id)
+
+    def may_publish(self, type_: str) -> None:
+        """Raise `Forbidden` for a type of statement that the framework does not open to everyone."""
+        if not self.agent.framework.may_publish(type_):
+            raise Forbidden("the framework does not let “{type}” be shown to everyone", type=type_)
 
     def record(self, event: Event) -> None:
         """Append an event to an item's life here, if the table of its kind lets it follow."""
@@ -756,6 +789,11 @@ class _Change:
         """Save an exchange, what it is about, and whether something is for us to do."""
         ours = any(action.goes_on for action in self.agent.play.fitting(exchange))
         self.desk.save(exchange, said, about=about(exchange), ours=ours)
+
+
+def always_published(desk: Desk) -> tuple[str, ...]:
+    """Return the types of statement that are published as soon as we make them."""
+    return tuple(json.loads(desk.setting(ALWAYS_PUBLISHED) or "[]"))
 
 
 def about(exchange: Exchange) -> str:

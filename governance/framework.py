@@ -42,6 +42,7 @@ class Framework:
     statuses: Mapping[str, Status]
     sides: Mapping[tuple[str, str], frozenset[str]]
     claims: Mapping[str, frozenset[str]]
+    public: frozenset[str]
     methods: tuple[Prescribed, ...]
 
     def may_play(self, role: str, protocol: str, side: str) -> bool:
@@ -51,6 +52,10 @@ class Framework:
     def may_issue(self, role: str, claim_type: str) -> bool:
         """Say whether a statement of this type counts when a company in `role` makes it."""
         return role in self.claims.get(claim_type, frozenset())
+
+    def may_publish(self, claim_type: str) -> bool:
+        """Say whether a statement of this type may be shown to everyone."""
+        return claim_type in self.public
 
     def may_deal(self, status: str) -> bool:
         """Say whether a member of this status may open new dealings."""
@@ -79,6 +84,7 @@ def read_framework(text: str) -> Framework:
                 }
             ),
             claims=MappingProxyType({n: _roles(rules, roles) for n, roles in rules["claims"].items()}),
+            public=frozenset(rules["openings"]["public"]),
             methods=tuple(Prescribed(**method) for method in rules["methods"]),
         )
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as wrong:

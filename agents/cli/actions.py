@@ -38,6 +38,8 @@ def section(action: Action[Any]) -> str:
     """Name the part of the help that an action stands in."""
     if action.name == "predict-life":
         return SECTIONS["audit/1.0"]
+    if "publish" in action.name:
+        return "Publication"
     if action.opens:
         return "Begin"
     return SECTIONS[action.protocol.name] if action.protocol else "Workshop"

@@ -47,6 +47,7 @@ SECTIONS: Final = (
     "Workshop",
     "Deliveries",
     "Disclosure",
+    "Publication",
     "Prediction and audit",
     "People",
     "This agent",

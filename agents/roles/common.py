@@ -5,8 +5,25 @@ from uuid import UUID
 
 from pydantic import Field
 
-from agents.role import Action, Adopt, Case, Duty, Effect, Identify, Issue, Record, Role, Send, Trust
+from agents.role import (
+    Action,
+    Adopt,
+    Case,
+    Duty,
+    Effect,
+    Held,
+    Identify,
+    Issue,
+    Publish,
+    PublishAlways,
+    Record,
+    Role,
+    Send,
+    Trust,
+    Unpublish,
+)
 from agents.roles.life import Form, Nothing, happened, known, only_about, say
+from governance.framework import FRAMEWORK
 from protocols.disclosure import (
     DISCLOSURE,
     Ask,
@@ -211,6 +228,70 @@ def note_nonconformity(form: NoteForm, case: Case) -> list[Effect]:
     return [happened(case, form.item, "nonconforming", how=form.what, details=details, evidence=form.photos)]
 
 
+# What everyone may see
+
+PUBLIC = [name for name in CLAIMS if FRAMEWORK.may_publish(name)]
+
+
+class PublishForm(Form):
+    """Which of our statements."""
+
+    item: Code | None = Field(default=None, title="Item code")
+    claim_types: tuple[str, ...] = Field(
+        default=(), max_length=40, title="Kinds of statement", json_schema_extra={"choices": [*PUBLIC]}
+    )
+    credential: str = Field(default="", max_length=400, title="One statement alone, by its id")
+
+
+class PublishAlwaysForm(Form):
+    """Which kinds of statement."""
+
+    claim_types: tuple[str, ...] = Field(
+        default=(),
+        max_length=40,
+        title="Kinds of statement (none: end the rule)",
+        json_schema_extra={"choices": [*PUBLIC]},
+    )
+
+
+def _chosen(form: PublishForm, held: list[Held], case: Case) -> list[Held]:
+    """Return those of the statements about an item that the form names; or the one, by its id."""
+    check_claim_types(form.claim_types)
+    if not form.credential and not (form.item and form.claim_types):
+        raise Invalid("name an item and kinds of statement about it, or one statement")
+    if not form.item:
+        found = case.books.credential(form.credential)
+        held = [found] if found else []
+    wanted = [
+        one
+        for one in held
+        if one.issuer == case.books.company.did
+        and form.credential in ("", one.id)
+        and (not form.claim_types or one.type in form.claim_types)
+    ]
+    if not wanted:
+        raise Unknown("there is no such statement of ours")
+    return wanted
+
+
+def publish(form: PublishForm, case: Case) -> list[Effect]:
+    """Show statements of ours to everyone: at our site, and in every registry that reads it."""
+    held = case.books.credentials(form.item) if form.item else []
+    return [Publish(one.id) for one in _chosen(form, held, case)]
+
+
+def unpublish(form: PublishForm, case: Case) -> list[Effect]:
+    """Show statements to everyone no more; whoever has copied them keeps them."""
+    held = case.books.published(form.item) if form.item else []
+    return [Unpublish(one.id) for one in _chosen(form, held, case)]
+
+
+def publish_always(form: PublishAlwaysForm, case: Case) -> list[Effect]:
+    """Publish statements of these kinds from now on as soon as we make them."""
+    check_claim_types(form.claim_types)
+    return [PublishAlways(form.claim_types)]
+
+
 COMMON = Role(
     "company",
     actions=(
@@ -273,6 +354,15 @@ COMMON = Role(
         ),
         Action("annul-event", "Annul a wrong record", AnnulForm, annul_event, rank="manager"),
         Action("note-nonconformity", "Record a nonconformity", NoteForm, note_nonconformity),
+        Action("publish", "Publish", PublishForm, publish, rank="manager"),
+        Action("unpublish", "Publish no more", PublishForm, unpublish, rank="manager"),
+        Action(
+            "publish-always",
+            "Publish by rule",
+            PublishAlwaysForm,
+            publish_always,
+            rank="manager",
+        ),
     ),
     duties=(
         Duty(INTRODUCTION, Hello, meet),

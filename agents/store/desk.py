@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import StatementError
 
 from agents.ports import AwaitedFile, Copy, Delivery, Job, JobState, Letter, Pass, User
-from agents.role import Company, Dealing, Evidence, Held, Item, Peer
+from agents.role import Company, Dealing, Evidence, Held, Item, Peer, Publication
 from agents.store import tables
 from agents.store.cache import Cache, Layers
 from agents.store.statements import AWAITED, DEAD, LETTER, PEER, QUEUED, WAITING, Prepared, statements
@@ -45,6 +45,7 @@ from agents.store.tables import (
     message,
     part,
     peer,
+    publication,
     qualification,
     setting,
 )
@@ -734,6 +735,40 @@ class SqlDesk:
             return
         if self._value(select(credential.c.digest).where(credential.c.id == held.id)) != held.digest:
             raise Invalid("another credential has the id {id}", id=held.id[:80])
+
+    def published(self, about: str = "", id: str = "") -> list[Held]:
+        """List our credentials that are shown to everyone: those about an item or company, or the one."""
+        c = publication.c
+        query = select(*_HELD).join(publication, c.credential == credential.c.id).where(c.shown)
+        query = query.where(c.about == about) if about else query.where(c.credential == id)
+        return [Held(*row) for row in self._all(query.order_by(c.number))]
+
+    def publications(self, since: int = 0, limit: int = 1000) -> list[Publication]:
+        """List what was published or taken back after change number `since`, in that order."""
+        c = publication.c
+        query = select(c.number, c.at, c.shown, *_HELD).join(credential, c.credential == credential.c.id)
+        rows = self._all(query.where(c.number > since).order_by(c.number).limit(limit))
+        return [
+            Publication(number, held[0], at, Held(*held) if shown else None)
+            for number, at, shown, *held in rows
+        ]
+
+    def publish(self, id: str) -> None:
+        """Note that a credential is shown to everyone from now on."""
+        held = self.credential(id)
+        if held is None:
+            raise Unknown("there is no credential “{id}” here", id=id[:80])
+        self._put(publication, "credential", credential=id, about=held.about, **self._change(shown=True))
+
+    def unpublish(self, id: str) -> None:
+        """Note that a credential is shown to everyone no more."""
+        known = publication.c.credential == id, publication.c.shown
+        if not self._write(update(publication).where(*known), self._change(shown=False)):
+            raise Unknown("there is no published credential “{id}”", id=id[:80])
+
+    def _change(self, *, shown: bool) -> Values:
+        last = self._value(select(func.max(publication.c.number))) or 0
+        return {"number": last + 1, "at": self.now, "shown": shown}
 
     def evidence(self, digest: str) -> Evidence | None:
         """Return one file's entry."""

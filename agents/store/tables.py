@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 # The revision the tables below stand at; a test holds it to the newest migration.
-REVISION = "0002"
+REVISION = "0003"
 
 
 class Moment(TypeDecorator[datetime]):
@@ -232,6 +232,19 @@ credential = Table(
     Column("document", Json, nullable=False),
     Column("source", Text, nullable=False),
     Index("ix_credential_about", "about", "type"),
+)
+
+# What is shown to everyone, and what was once: of each credential the last change. The numbers count the
+# changes and are never used twice, so that who has read up to one misses nothing.
+publication = Table(
+    "publication",
+    METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("credential", Text, ForeignKey("credential.id"), nullable=False, unique=True),
+    Column("about", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("shown", Boolean, nullable=False),
+    Index("ix_publication_about", "about", "number"),
 )
 
 event = Table(

@@ -7,6 +7,7 @@ from agents.web.context import Context, Invitations
 from agents.web.gate import CONTEXT, DOOR, SHOW_PROBLEM, dressed, explained, introduced, must_be
 from agents.web.openapi import document
 from agents.web.pages import add_pages, show_problem
+from agents.web.public import add_public
 from agents.web.render import assets
 from agents.web.rest import add_routes
 
@@ -28,6 +29,7 @@ def site(context: Context) -> web.Application:
     app[SHOW_PROBLEM] = show_problem
     add_routes(app)
     add_pages(app)
+    add_public(app)
     app.router.add_get("/static/{name}", _static)
     app.router.add_get("/openapi.json", _openapi)
     return app

@@ -38,6 +38,7 @@ SHOW_PROBLEM: Final[web.AppKey[ShowProblem]] = web.AppKey("show_problem", Callab
 
 VISITOR: Final[web.RequestKey[Visitor | None]] = web.RequestKey("visitor")
 LANGUAGE: Final = web.RequestKey("language", str)
+AS_PROGRAM: Final = web.RequestKey("as_program", bool)
 VISIT: Final = web.RequestKey("visit", str)
 
 MOST_BYTES: Final = 1 << 20
@@ -69,6 +70,8 @@ def context_of(request: web.Request) -> Context:
 
 def for_programs(request: web.Request) -> bool:
     """Say whether the caller wants problems as JSON."""
+    if (told := request.get(AS_PROGRAM)) is not None:
+        return bool(told)
     return request.path.startswith("/api/") or request.path in {"/openapi.json", "/ready", "/metrics"}
 
 

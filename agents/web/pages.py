@@ -692,8 +692,6 @@ GETS: Mapping[str, Callable[[web.Request], Answer]] = {
     "/exchanges": exchanges,
     "/exchanges/{thread}": exchange,
     "/items": items,
-    "/items/{code}": item,
-    "/credentials/{id}": credential,
     "/evidence/{digest}": evidence,
     "/members": members,
     "/dead-letters": dead_letters,

@@ -66,6 +66,16 @@ class Counterpart(View):
         return self.name or self.did or self.id
 
 
+class CompanyCard(View):
+    """A company as the register tells it to everyone."""
+
+    did: str
+    name: str
+    roles: tuple[str, ...]
+    standing: str = Field(description="Its standing in the register, or empty")
+    authority: str = Field(description="Name or DID of the governance authority that says so, or empty")
+
+
 class DealingView(View):
     """An exchange in brief."""
 
@@ -189,6 +199,7 @@ class ItemStory(ItemView):
     containers: tuple[ItemView, ...]
     events: tuple[EventView, ...]
     credentials: tuple[Statement, ...]
+    published: tuple[str, ...] = Field(description="Ids of those of our credentials that everyone may see")
     dealings: tuple[DealingView, ...]
 
 
@@ -285,6 +296,19 @@ class Seeing:
         if did in self._register:
             return self._register[did].name
         return next((peer.name for peer in self._peers.values() if peer.did == did and peer.name), "")
+
+    def card(self, did: str) -> CompanyCard:
+        """Show a company by the register alone."""
+        authority = self.desk.authority()
+        entry = self._register.get(did)
+        roles = roles_of(self.desk, did, authority)
+        return CompanyCard(
+            did=did,
+            name=self.desk.company.name if did == self.desk.company.did else entry.name if entry else "",
+            roles=roles,
+            standing="accredited" if did == authority else entry.status if entry else "",
+            authority=self.name(authority) or authority,
+        )
 
     def counterpart(self, id: str) -> Counterpart:
         """Show a connected agent."""
@@ -459,6 +483,7 @@ class Seeing:
             containers=tuple(map(self.item, self.desk.containers(code))),
             events=tuple(self._event(event, changed, event.id in mine) for event in events),
             credentials=tuple(map(self.statement, credentials)),
+            published=tuple(held.id for held in self.desk.published(about=code)),
             dealings=tuple(self.dealings(about=code)),
         )
 

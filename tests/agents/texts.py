@@ -14,7 +14,7 @@ from agents.forms import Field, fields_of
 from agents.role import RANKS, Action
 from agents.roles import ROLES
 from agents.roles.common import COMMON
-from agents.web import openapi, pages, problems, render, rest
+from agents.web import openapi, pages, problems, public, render, rest
 from credentials import integrity, jwt, sdjwt, webvh
 from protocols.catalogue import PROTOCOLS
 from protocols.membership import MEMBERSHIP
@@ -85,7 +85,7 @@ def _pages() -> Iterator[Text]:
                     yield "", str(one.value)
                 if call.args and isinstance(call.args[0], nodes.Const):
                     yield "", str(call.args[0].value)
-    for module in (pages, render, rest, openapi):
+    for module in (pages, public, render, rest, openapi):
         assert module.__file__ is not None
         for node in ast.walk(ast.parse(Path(module.__file__).read_text("utf-8"))):
             if isinstance(node, ast.Call) and _name(node.func) == "t" and node.args:
