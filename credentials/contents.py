@@ -33,12 +33,15 @@ def examine(
     now: datetime,
     expected_author: str | None,
     statuses: Statuses | None,
+    challenge: str | None = None,
+    domain: str | None = None,
 ) -> None:
     """Note what a document says of itself; `found.author` becomes its issuer or holder.
 
-    What it presents, and its status lists, may be sealed otherwise than itself.
+    What it presents, and its status lists, may be sealed otherwise than itself. A credential in it that is
+    bound to a key answers the same `challenge` and `domain`.
     """
-    from credentials.seals import verify  # which needs every kind of seal, and each of them this
+    from credentials.seals import presented, verify  # which needs every kind of seal, and each of them this
 
     kind = found.ask("type", form.kind, document) or form.CREDENTIAL
     found.ask("context", form.contexts, document)
@@ -46,6 +49,8 @@ def examine(
     if kind == form.CREDENTIAL:
         found.author = found.ask("issuer", _author, document, "issuer", expected_author)
         found.ask("subject", form.subjects, document)
+        if status.is_list(document):
+            found.ask("list", status.listed, document)
         issuer = found.author or ""
 
         def judge(sealed: object) -> Report:
@@ -55,7 +60,11 @@ def examine(
     else:
         found.author = found.ask("holder", _author, document, "holder", expected_author)
         for credential in found.ask("credentials", form.presented, document) or ():
-            found.credentials.append(verify(credential, resolver, now=now, statuses=statuses))
+            found.credentials.append(
+                presented(
+                    credential, resolver, now=now, statuses=statuses, challenge=challenge, domain=domain
+                )
+            )
     found.ask("period", _period, document, now)
 
 

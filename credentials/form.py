@@ -11,6 +11,8 @@ from schemas.errors import Invalid
 V2 = "https://www.w3.org/ns/credentials/v2"
 CREDENTIAL: Literal["VerifiableCredential"] = "VerifiableCredential"
 PRESENTATION: Literal["VerifiablePresentation"] = "VerifiablePresentation"
+ENVELOPED_CREDENTIAL: Literal["EnvelopedVerifiableCredential"] = "EnvelopedVerifiableCredential"
+ENVELOPED_PRESENTATION: Literal["EnvelopedVerifiablePresentation"] = "EnvelopedVerifiablePresentation"
 
 SKEW = timedelta(minutes=1)
 """A company's clock may run ahead of ours this far before what it says is "not yet valid"."""
@@ -85,7 +87,10 @@ def presented(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if not items:
         raise Invalid("Its list of credentials is empty.")
     for number, item in enumerate(items, 1):
-        if not isinstance(item, dict) or kind(item) != CREDENTIAL:
+        if not isinstance(item, dict) or (
+            item.get("type") not in (ENVELOPED_CREDENTIAL, [ENVELOPED_CREDENTIAL])
+            and kind(item) != CREDENTIAL
+        ):
             raise Invalid("Number {number} of what it presents is not a credential.", number=number)
     return items
 

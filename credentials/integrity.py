@@ -115,6 +115,8 @@ def verify(
         now=now,
         expected_author=expected_issuer,
         statuses=statuses,
+        challenge=challenge,
+        domain=domain,
     )
 
     proofs = found.ask("proof", _proofs, document) or []

@@ -48,6 +48,7 @@ type Judge = Callable[[object], Report]
 """Says of a sealed status list whether it verifies, by the issuer that is expected."""
 
 WORDS = {
+    "list": "It is a status list that can be read.",
     "status": "It says where its status stands, or has none.",
     "status.list": "Status list {list} was found, is of its issuer and valid.",
     "status.standing": "By status list {list}, it is in force ({purpose}, number {index}).",
@@ -271,6 +272,22 @@ def _entry(item: Any) -> Entry:
     return Entry(url, int(index), purpose)
 
 
+def is_list(document: Mapping[str, Any], /) -> bool:
+    """Say whether a credential is, by its type, a status list."""
+    types = document.get("type")
+    return LIST_TYPE in types if isinstance(types, list | tuple) else types == LIST_TYPE
+
+
+def listed(document: Mapping[str, Any], /) -> bytes:
+    """Return the bits of a status list, whatever its purpose, or raise Invalid."""
+    subject = document.get("credentialSubject")
+    if not isinstance(subject, dict) or subject.get("type") != "BitstringStatusList":
+        raise Invalid("It calls itself a status list, but holds none.")
+    if not subject.get("statusPurpose"):
+        raise Invalid("The status list does not say what it is for.")
+    return decode(subject.get("encodedList"))
+
+
 def examine(found: Findings, document: Mapping[str, Any], statuses: Statuses | None, judge: Judge) -> None:
     """Look up each status of a credential, and note what the lists say."""
     pointers = found.ask("status", _entries, document, statuses)
@@ -315,8 +332,7 @@ def _bits(pointer: Entry, statuses: Statuses, judge: Judge, issuer: str | None) 
 
 def read(document: Any, pointer: Entry, /) -> bytes:
     """Return the bits of a list whose seal was found right, if it is the one that an entry points to."""
-    types = document["type"]
-    if LIST_TYPE not in ([types] if isinstance(types, str) else types):
+    if not is_list(document):
         raise Invalid("What stands at {list} is no status list.", list=pointer.url)
     if document.get("id") != pointer.url:
         raise Invalid("What stands at {list} is another list, {id}.", list=pointer.url, id=document.get("id"))

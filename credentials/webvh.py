@@ -176,6 +176,22 @@ def _decoded(text: str) -> str:
 # Checking a log
 
 
+def subject(text: bytes, /) -> str | None:
+    """Return the DID that a log is of by its last entry, unchecked; nothing where the text is no log."""
+    if len(text) > MAX_CHARACTERS:
+        return None
+    try:
+        first, last = (
+            strict.loads(line) for line in (text.split(b"\n", 1)[0], text.strip().rsplit(b"\n")[-1])
+        )
+    except Invalid:
+        return None
+    match first, last:
+        case {"versionId": _}, {"state": {"id": str(did)}}:
+            return did
+    return None
+
+
 def verify(did: str, log: str | bytes, witnesses: str | bytes | None, /, *, now: datetime) -> Report:
     """Report on the log of a DID and its witnesses' approvals; `document` is the DID document in force."""
     return _examined(did, log, lambda: witnesses, now)[0]

@@ -1,27 +1,31 @@
 """Looking: what waits for us, exchanges, items and where they come from, companies, credentials, jobs."""
 
 import json
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import click
 
 from agents.cli import drawing
 from agents.cli.call import ITEMS, THREADS, Call, argument, command, option
-from agents.cli.client import EXITS, Unreachable
+from agents.cli.client import Unreachable
 from agents.cli.paper import Paper, Text, bad, faint, good, local, loud
 from agents.cli.thread import thread as thread_of
-from schemas.errors import Invalid, Unknown
+from agents.words import recall, translate
+from schemas.errors import Fault, Invalid, Unknown
+
+if TYPE_CHECKING:
+    from agents.cli.sealed import Verdict
+    from credentials.report import Report
 
 SECTION: Final = "Look"
 _LIMIT = option("--limit", "How many.", type=click.IntRange(1, 500), default=50, show_default=True)
 _OFFSET = option("--offset", "How many to leave out first.", type=click.IntRange(0), default=0)
 PAUSE_S: Final = 1.0
+DOES_NOT_VERIFY: Final = 1
 
 
 def _path(*parts: str) -> str:
@@ -485,74 +489,118 @@ def _credential_of(call: Call, code: str, type: str | None) -> str:
     return str(max(fitting, key=lambda one: str(one["at"]))["id"])
 
 
+class Unchecked(Invalid):
+    """There is nothing that could be checked."""
+
+
 @command(
     "verify",
-    argument("file", "A file of JSON, or - for standard input.", metavar="FILE|-"),
-    option("--offline", "Ask no agent: whether the issuer is a member stays unknown.", is_flag=True),
+    argument(
+        "source",
+        "A file, a web address, a did:webvh, or - for standard input.",
+        metavar="FILE|URL|-",
+    ),
+    option(
+        "--at",
+        "Where a host named by a DID or status list is reached instead, as HOST=URL; may be repeated.",
+        metavar="HOST=URL",
+        multiple=True,
+    ),
+    option("--challenge", "The question a presentation must answer."),
+    option("--domain", "To whom a presentation must be made."),
+    option("--offline", "Fetch nothing and ask no agent.", is_flag=True),
 )
-def verify(call: Call, file: str, offline: bool) -> None:
-    """Check a credential from anywhere, such as one that came with a battery.
+def verify(
+    call: Call, source: str, at: tuple[str, ...], challenge: str | None, domain: str | None, offline: bool
+) -> None:
+    """Check anything that is sealed, such as a credential that came with a battery.
 
-    Without an agent its seal is checked here; whether its issuer is a member is then unknown.
+    Credentials and presentations with any seal, status lists and DID logs are checked here, without an agent:
+    keys of did:key, did:web and did:webvh and status lists are fetched, and what was fetched is told. Where
+    an agent is known, it is asked whether the issuer is a member. Ends with 0 where all holds, 1 where it
+    does not, and 2 where there is nothing that could be checked.
     """
-    document = _document(file)
-    report: dict[str, Any] | None = None
-    standing: str | None = None
-    if not offline and call.where[0]:
-        try:
-            report = call.client.post("/verify", document)
-            entries = {entry["did"]: entry for entry in call.client.get("/members")}
-            entry = entries.get(report["author"]) if report else None
-            standing = entry["status"] if entry else "no member"
-        except Unreachable as error:
-            call.note("{words}; checked here", words=call.say(error.template, **error.values))
-    if report is None:
-        from credentials.integrity import verify as look
-        from credentials.resolution import KeyResolver
-
-        report = look(document, KeyResolver(), now=datetime.now(UTC)).as_json()
-    result = {**report, "membership": standing or "unknown"}
-    call.show(result, lambda paper: _report(call, paper, result))
-    if not result["verified"]:
-        raise click.exceptions.Exit(EXITS["malformed"])
-
-
-def _document(file: str) -> dict[str, Any]:
-    from credentials import strict
+    from agents.cli.sealed import Source, Web, examine, hosts  # cryptography behind it, needed here only
 
     try:
-        text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        raise Invalid("{file} cannot be read: {why}", file=file, why=error.strerror) from error
-    document = strict.loads(text)
-    if not isinstance(document, dict):
-        raise Invalid("{file} holds no credential: it is not a JSON object", file=file)
-    # What `meguri credential ID --json` wrote holds the credential beside what was found.
-    inner = document.get("document")
-    return inner if isinstance(inner, dict) and "proof" in inner else document
+        web = Web(hosts(at), offline)
+        verdict = examine(
+            Source.of(source, web), web, now=datetime.now(UTC), challenge=challenge, domain=domain
+        )
+    except Fault as fault:
+        raise Unchecked(fault.template, **fault.values) from fault
+    standing = _standing(call, verdict.report.author) if not offline and call.where[0] else "unknown"
+    fetched = {url: len(data) for url, data in web.fetched.items()}
+    document = verdict.report.as_json() | {
+        "what": verdict.what,
+        "seal": verdict.seal,
+        "says": dict(verdict.facts),
+        "membership": standing,
+        "fetched": fetched,
+    }
+    call.show(document, lambda paper: _draw(call, paper, verdict, standing, fetched))
+    if not verdict.report.verified:
+        raise click.exceptions.Exit(DOES_NOT_VERIFY)
 
 
-def _report(call: Call, paper: Paper, report: Mapping[str, Any]) -> None:
-    if report["verified"]:
+def _standing(call: Call, author: str | None) -> str:
+    try:
+        entries = {entry["did"]: entry for entry in call.client.get("/members")}
+    except Unreachable as error:
+        call.note("{words}; checked without it", words=call.say(error.template, **error.values))
+        return "unknown"
+    except Fault as fault:
+        call.note("{words}; checked without it", words=call.say(fault.template, **fault.values))
+        return "unknown"
+    return str(entries[author]["status"]) if author in entries else "no member"
+
+
+def _draw(call: Call, paper: Paper, verdict: "Verdict", standing: str, fetched: Mapping[str, int]) -> None:
+    report = verdict.report
+    if report.verified:
         paper.line(good("✓ "), loud(call.say("It verifies.")))
     else:
         paper.line(bad("✗ "), loud(call.say("It does not verify.")))
+    rows: list[tuple[str, Text]] = [
+        (call.say("what"), ", ".join(filter(None, (call.say(verdict.what), verdict.seal))))
+    ]
+    for name, text in verdict.facts.items():
+        shown = (
+            local(text) if name in {"from", "until"} else call.term(text, "claim") if name == "type" else text
+        )
+        rows.append((call.say(name), shown))
+    issuer = "" if "DID" in verdict.facts else report.author or ""
+    rows += [(call.say("holder" if verdict.what == "presentation" else "issuer"), issuer)]
+    rows += [(call.say("membership"), drawing.state(call, standing))] if issuer else []
+    paper.pairs(rows, indent=2)
+    paper.line()
     _checks(call, paper, report, 2)
-    paper.pairs(
-        [
-            (call.say("issuer"), report["author"] or ""),
-            (call.say("membership"), drawing.state(call, report["membership"])),
-        ],
-        indent=2,
-    )
+    if fetched:
+        paper.line()
+    for url, size in fetched.items():
+        paper.line("  ", faint(call.say("fetched {url} ({size} bytes)", url=url, size=size)))
 
 
-def _checks(call: Call, paper: Paper, report: Mapping[str, Any], indent: int) -> None:
-    for check in report["checks"]:
-        mark = good("✓ ") if check["passed"] else bad("✗ ")
-        paper.line(" " * indent, mark, call.told(check["words"]))
-    for inner in report["credentials"]:
+def _checks(call: Call, paper: Paper, report: "Report", indent: int) -> None:
+    from agents.cli.sealed import facts_of
+
+    for check in report.checks:
+        mark = good("✓ ") if check.passed else bad("✗ ")
+        evidence = {
+            name: recall(text, call.language) if name == "reason" else text
+            for name, text in check.evidence.items()
+        }
+        paper.line(" " * indent, mark, translate(check.words, evidence, call.language))
+    for inner in report.credentials:
+        paper.line(
+            " " * indent,
+            faint(call.say("presented: {type}", type=_kind(call, facts_of(inner.document or {})))),
+        )
         _checks(call, paper, inner, indent + 2)
+
+
+def _kind(call: Call, facts: Mapping[str, str]) -> str:
+    return call.term(facts["type"], "claim") if "type" in facts else call.say("credential")
 
 
 COMMANDS: Final = {

@@ -15,7 +15,7 @@ from agents.role import RANKS, Action
 from agents.roles import ROLES
 from agents.roles.common import COMMON
 from agents.web import openapi, pages, problems, public, render, rest
-from credentials import integrity, jwt, sdjwt, webvh
+from credentials import integrity, jwt, sdjwt, seals, webvh
 from protocols.catalogue import PROTOCOLS
 from protocols.membership import MEMBERSHIP
 from quality import lifecycle
@@ -98,7 +98,7 @@ def _pages() -> Iterator[Text]:
                     yield from (("", text) for text in _constants(node.args[0]))
     for words in (*problems.TITLES.values(), *render.PROTOCOL_TITLES.values()):
         yield "", words
-    for seal in (integrity, jwt, sdjwt, webvh):
+    for seal in (integrity, jwt, sdjwt, webvh, seals):
         yield from (("", words) for words in seal.WORDS.values())
 
 

@@ -389,7 +389,7 @@ def test_a_presentation_by_another_than_its_holder_is_refused() -> None:
 
 
 def test_a_presentation_presents_credentials_and_nothing_else() -> None:
-    others: list[Any] = [SHOWN, "x", {"type": "EnvelopedVerifiableCredential"}, []]
+    others: list[Any] = [SHOWN, "x", {"type": "EnvelopedVerifiablePresentation"}, []]
     for inside in others:
         found = refused(SHOWN | {"verifiableCredential": inside}, purpose="authentication")
         assert "credentials" in found

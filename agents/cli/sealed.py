@@ -1,0 +1,263 @@
+"""Checking whatever is sealed, wherever it comes from, without an agent and believing nobody in between."""
+
+import http.client
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
+
+from credentials import seals, webvh
+from credentials.report import Report
+from credentials.resolution import ByMethod, Cached, KeyResolver
+from schemas.errors import Fault, Invalid, Unavailable, Unknown
+
+MAX_BYTES: Final = webvh.MAX_CHARACTERS
+MAX_FETCHES: Final = 100
+PATIENCE_S: Final = 60.0
+_CHUNK = 1 << 16
+_FOUND = (200, 203)
+_GONE = (404, 410)
+
+
+@dataclass
+class Web:
+    """Fetches what a check needs: so much, so long, and from a public address or where the user said.
+
+    What is fetched is named by whoever sealed the thing, so an unnamed host inside the user's network is
+    left alone, and no redirect is followed.
+    """
+
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    offline: bool = False
+    patience_s: float = PATIENCE_S
+    max_bytes: int = MAX_BYTES
+    fetched: dict[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._until = time.monotonic() + self.patience_s
+
+    def fetch(self, url: str, /) -> bytes:
+        """Return what a stranger's link leads to, or raise a Fault."""
+        if url in self.fetched:
+            return self.fetched[url]
+        if self.offline:
+            raise Unavailable("nothing is fetched: --offline")
+        if len(self.fetched) >= MAX_FETCHES:
+            raise Unavailable("more than {limit} things would have to be fetched", limit=MAX_FETCHES)
+        parts = _split(url)
+        base = self.hosts.get(parts.netloc.lower())
+        if base is None and parts.scheme != "https":
+            raise Invalid("{url} is fetched over https only", url=url[:200])
+        self.fetched[url] = self._got(url if base is None else base + _target(url), public=base is None)
+        return self.fetched[url]
+
+    def open(self, url: str, /) -> bytes:
+        """Return what the user's own link leads to, wherever that is."""
+        if self.offline:
+            raise Unavailable("nothing is fetched: --offline")
+        base = self.hosts.get(_split(url).netloc.lower())
+        self.fetched[url] = self._got(url if base is None else base + _target(url), public=False)
+        return self.fetched[url]
+
+    def _got(self, url: str, *, public: bool) -> bytes:
+        parts = _split(url)
+        try:
+            connection = self._connected(parts.hostname or "", parts.port, parts.scheme, public)
+            try:
+                headers = {"User-Agent": "meguri-cli", "Accept": "*/*", "Accept-Encoding": "identity"}
+                connection.request("GET", _target(url), headers=headers)
+                return self._read(connection.getresponse(), url)
+            finally:
+                connection.close()
+        except TimeoutError:
+            raise Unavailable("{url} did not answer in time", url=url) from None
+        except (OSError, http.client.HTTPException) as error:
+            why = getattr(error, "strerror", "") or str(error) or type(error).__name__
+            raise Unavailable("{url} cannot be fetched: {why}", url=url, why=why) from error
+
+    def _connected(
+        self, host: str, port: int | None, scheme: str, public: bool
+    ) -> http.client.HTTPConnection:
+        wire = socket.create_connection((host, port or (443 if scheme == "https" else 80)), self._left())
+        if public:
+            from agents.links import nearness  # aiohttp behind it, needed for strangers' links only
+
+            if nearness(wire.getpeername()[0]) != "public":
+                wire.close()
+                raise Invalid("{host} is inside our network; say where it is with --at", host=host)
+        connection = http.client.HTTPConnection(host, port)
+        connection.sock = (
+            ssl.create_default_context().wrap_socket(wire, server_hostname=host)
+            if scheme == "https"
+            else wire
+        )
+        return connection
+
+    def _read(self, answer: http.client.HTTPResponse, url: str) -> bytes:
+        if answer.status in _GONE:
+            raise Unknown("there is nothing at {url}", url=url)
+        if answer.status not in _FOUND:
+            raise Unavailable("{url} answered {status}", url=url, status=answer.status)
+        parts: list[bytes] = []
+        while part := answer.read1(_CHUNK):
+            parts.append(part)
+            if sum(map(len, parts)) > self.max_bytes:
+                raise Invalid("what is at {url} is larger than {limit} bytes", url=url, limit=self.max_bytes)
+            self._left()
+        return b"".join(parts)
+
+    def _left(self) -> float:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+
+def _split(url: str) -> Any:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        if known and not parts.username:
+            return parts
+    except ValueError:
+        pass
+    raise Invalid("{url} is no web address", url=url[:200])
+
+
+def _target(url: str) -> str:
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def hosts(given: tuple[str, ...]) -> dict[str, str]:
+    """Read where hosts are reached instead, each `HOST=URL`."""
+    hosts: dict[str, str] = {}
+    for text in given:
+        host, _, url = text.partition("=")
+        if not host or not url:
+            raise Invalid("--at is written HOST=URL, not {text}", text=text[:200])
+        _split(url)
+        hosts[host.lower()] = url.rstrip("/")
+    return hosts
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is to be checked, and where it was found."""
+
+    name: str
+    data: bytes
+
+    @classmethod
+    def of(cls, name: str, web: Web) -> "Source":
+        """Read a file, standard input, a web address, or the log of a DID."""
+        if name.startswith("did:webvh:"):
+            url = webvh.place(name).log
+            return cls(url, web.fetch(url))
+        if name.startswith(("http://", "https://")):
+            return cls(name, web.open(name))
+        try:
+            with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as stream:
+                data = stream.read(MAX_BYTES + 1)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", "") or error
+            raise Invalid("{file} cannot be read: {why}", file=name, why=why) from error
+        if len(data) > MAX_BYTES:
+            raise Invalid("{file} is larger than {limit} bytes", file=name, limit=MAX_BYTES)
+        return cls(name, data)
+
+    def beside(self, name: str, web: Web) -> bytes | None:
+        """Read what lies beside it under another name, if anything does."""
+        if self.name.startswith(("http://", "https://")):
+            try:
+                return web.open(urljoin(self.name, name))
+            except Unknown:
+                return None
+        try:
+            return None if self.name == "-" else Path(self.name).with_name(name).read_bytes()
+        except OSError:
+            return None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was checked, and what came of it."""
+
+    what: str
+    seal: str
+    report: Report
+    facts: Mapping[str, str]
+
+
+def examine(
+    source: Source, web: Web, *, now: datetime, challenge: str | None = None, domain: str | None = None
+) -> Verdict:
+    """Check what was found, whatever it is."""
+    if (did := webvh.subject(source.data)) is not None:
+        witnesses = source.beside("did-witness.json", web)
+        if witnesses is None and not web.offline:
+            witnesses = _published(did, web)
+        report = webvh.verify(did, source.data, witnesses, now=now)
+        return Verdict("DID log", webvh.METHOD, report, {"DID": did, **_log_facts(source.data)})
+    resolver = ByMethod(
+        {
+            "key": KeyResolver(),
+            "web": webvh.WebResolver(web.fetch),
+            "webvh": webvh.WebvhResolver(web.fetch, lambda: now),
+        }
+    )
+    sealed = _found_in(seals.read(source.data, limit=MAX_BYTES))
+    report = seals.verify(
+        sealed,
+        Cached(resolver, time.monotonic),
+        now=now,
+        statuses=lambda url: seals.read(web.fetch(url), limit=MAX_BYTES),
+        challenge=challenge,
+        domain=domain,
+    )
+    return Verdict(seals.what(report.document), seals.suite(sealed), report, facts_of(report.document or {}))
+
+
+def _found_in(document: object) -> object:
+    """Return the credential in what `meguri credential ID --json` wrote beside it, or the thing itself."""
+    inner = document.get("document") if isinstance(document, dict) else None
+    return inner if isinstance(inner, dict) and "proof" in inner else document
+
+
+def _published(did: str, web: Web) -> bytes | None:
+    try:
+        return web.fetch(webvh.place(did).witnesses)
+    except Fault:
+        return None  # the report then says which approvals are missing
+
+
+def _log_facts(log: bytes) -> dict[str, str]:
+    return {"versions": str(len(log.strip().split(b"\n")))}
+
+
+def facts_of(document: Mapping[str, Any]) -> dict[str, str]:
+    """Say in short what a document says of itself; nothing here is believed yet."""
+    types = document.get("type")
+    subjects = document.get("credentialSubject")
+    abouts = [
+        str(one["id"])
+        for one in (subjects if isinstance(subjects, list) else [subjects])
+        if isinstance(one, dict) and one.get("id")
+    ]
+    facts = {
+        "type": ", ".join(
+            str(one) for one in (types if isinstance(types, list) else [types]) if one not in seals.KINDS
+        ),
+        "about": ", ".join(abouts),
+    }
+    for name, member in (("from", "validFrom"), ("until", "validUntil")):
+        if isinstance(document.get(member), str):
+            facts[name] = str(document[member])
+    return {name: text for name, text in facts.items() if text}
