@@ -23,7 +23,7 @@ if not __package__:  # run as a script: its folder would stand before the room o
 
 import numpy as np
 
-from analysis.lifetime import batch, fleet, forecasts, regression
+from analysis.lifetime import batch, fleet, forecasts, lanes, regression
 from analysis.lifetime.forecasts import FORECASTERS, Past
 from analysis.lifetime.history import History, Observation
 from analysis.lifetime.predictive import Array, Predictive, single
@@ -262,17 +262,23 @@ def speed(lot: int = 10_000) -> dict[str, float]:
     theirs_fixed = each(lambda h, at: sklearn_fit(h, np.array(at), optimise=False))
     theirs = each(lambda h, at: sklearn_fit(h, np.array(at)))
     ours_fixed, ours = each(regression.by_default), each(regression.by_likelihood)
+    batch.fit(cycles[:1], soh[:1])  # compiled once, kept on disk
     whole = min(once(lambda: batch.fit(cycles, soh)) for _ in range(3))
-    odd = once(lambda: batch.fit(uneven[: lot // 10], soh[: lot // 10])) * 10
+    odd = min(once(lambda: batch.fit(uneven, soh)) for _ in range(3))
     fits = batch.fit(cycles, soh)
+    square = drawn.standard_normal((1000, 1000))
+    fastest = min(once(lambda: square @ square) for _ in range(5))
+    flops = lot * (lanes.OCTAVES + 1) * 4 / 3 * (CHECKUPS + 1) ** 3
     return {
         "speed_one_fixed": round(theirs_fixed / ours_fixed, 1),
         "speed_one_mle": round(theirs / ours, 1),
         "speed_batch": round(theirs * lot / whole, 1),
         "speed_batch_uneven": round(theirs * lot / odd, 1),
         "forecast_10000_s": round(min(once(lambda: fits.forecast(ahead)) for _ in range(3)), 4),
+        "forecast_10000_with_bands_s": round(once(lambda: (fits.forecast(ahead), fits.deviation(ahead))), 4),
         "batch_s": round(whole, 3),
-        "batch_uneven_s_estimated": round(odd, 2),
+        "batch_uneven_s": round(odd, 3),
+        "share_of_flop_limit": round(flops / 2e9 * fastest / odd, 3),
         "sklearn_one_mle_s": round(theirs, 5),
     }
 

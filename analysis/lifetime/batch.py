@@ -5,14 +5,17 @@ R(ℓ) = Q diag(λ) Qᵀ; then, with z = Qᵀy and the ratio g = n²/s²,
 
     s²(ℓ, g) = (1/N) Σ z_i²/(λ_i + g),    -2 ln L = N ln s² + Σ ln(λ_i + g) + N (1 + ln 2π)
 
-needs no more matrices. Cells checked at the same places of their span (standardised cycles equal) share the
-decompositions; others are decomposed in one stacked call for each ℓ. ln g is refined by Newton's steps at
-each of 28 ℓ; the log likelihood so reached lies within 0.1 of the best. Known measurement variances
+needs no more matrices. The log likelihood reached lies within 0.1 of the best. Known measurement variances
 are not used.
+
+Cells checked at the same places of their span (standardised cycles equal) share the decompositions, and ln g
+is refined by Newton's steps at each of 28 ℓ. Others go through `lanes`, with the extra `fast` (Numba);
+without it they are decomposed in one stacked call for each ℓ, which takes ten times as long and more.
 Source: C. E. Rasmussen, C. K. I. Williams (2006), section 5.4.1.
 """
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Final
 
 import numpy as np
@@ -46,18 +49,39 @@ class Fits:
 
     def forecast(self, cycles: Array) -> Array:
         """Return the mean at cycles, shape (cells, m), in % state of health."""
-        t = (cycles - self.x_mean[:, None]) / self.x_sd[:, None]
-        out = np.empty(t.shape)
-        for first in range(0, len(t), _BLOCK):
-            part = slice(first, first + _BLOCK)
-            distance = (t[part, :, None] - self.x[part, None, :]) / self.length[part, None, None]
-            distance *= distance
-            distance *= -0.5
-            np.exp(distance, out=distance)
-            out[part] = (distance @ self.weights[part, :, None])[:, :, 0]
+        out = np.empty(cycles.shape)
+        for part in _parts(len(out)):
+            out[part] = (self._cross(cycles, part) @ self.weights[part, :, None])[:, :, 0]
         out *= (self.signal * self.y_sd)[:, None]
         out += self.y_mean[:, None]
         return out
+
+    def deviation(self, cycles: Array) -> Array:
+        """Return the standard deviation of an observation at cycles, shape (cells, m), in % state of health.
+
+        That of the noise-free curve is √(sd² - noise·y_sd²).
+        """
+        out = np.empty(cycles.shape)
+        diagonal = np.arange(self.x.shape[1])
+        for part in _parts(len(out)):
+            cross = self._cross(cycles, part)
+            own = _correlation(self.x[part] / self.length[part, None], 1.0)
+            own[:, diagonal, diagonal] += (self.noise / self.signal)[part, None]
+            explained = np.einsum("cij,cij->ci", cross @ np.linalg.inv(own), cross)
+            out[part] = self.signal[part, None] * np.maximum(1 - explained, 0) + self.noise[part, None]
+        return np.sqrt(out) * self.y_sd[:, None]
+
+    def _cross(self, cycles: Array, part: slice) -> Array:
+        """Return the correlations of the curve at cycles with the observations, (cells, m, observations)."""
+        t = (cycles[part] - self.x_mean[part, None]) / self.x_sd[part, None]
+        distance = (t[:, :, None] - self.x[part, None, :]) / self.length[part, None, None]
+        distance *= distance
+        distance *= -0.5
+        return np.exp(distance, out=distance)
+
+
+def _parts(count: int) -> list[slice]:
+    return [slice(first, first + _BLOCK) for first in range(0, count, _BLOCK)]
 
 
 def fit(cycles: Array, soh_pct: Array) -> Fits:
@@ -75,13 +99,23 @@ def fit(cycles: Array, soh_pct: Array) -> Fits:
         raise Invalid("A cell of the batch never changes.")
     x = (cycles - x_mean[:, None]) / x_sd[:, None]
     y = (soh_pct - y_mean[:, None]) / y_sd[:, None]
-    if np.abs(x - x[0]).max() < _FINE * 1e3:
-        length, ratio, signal, best = _shared(x[0], y)
-    else:
-        parts = [_own(x[i : i + _BLOCK], y[i : i + _BLOCK]) for i in range(0, len(x), _BLOCK)]
-        length, ratio, signal, best = (np.concatenate(column) for column in zip(*parts, strict=True))
+    length, ratio, signal, best = likeliest(x, y, compiled=find_spec("numba") is not None)
     weights = _weights(x, y, length, ratio) / signal[:, None]
     return Fits(length, signal, signal * ratio, best, x, weights, x_mean, x_sd, y_mean, y_sd)
+
+
+def likeliest(x: Array, y: Array, *, compiled: bool) -> tuple[Array, Array, Array, Array]:
+    """Return ℓ, g, s² and ln L, each (cells,), for standardised x and y of shape (cells, observations)."""
+    if len(x) > 1 and np.abs(x - x[0]).max() < _FINE * 1e3:
+        return _shared(x[0], y)
+    if compiled:
+        from analysis.lifetime import lanes
+
+        length, ratio, signal, score = lanes.fit(x, y)
+        return length, ratio, signal, -0.5 * (score + y.shape[1] * (1 + np.log(2 * np.pi)))
+    parts = [_own(x[part], y[part]) for part in _parts(len(x))]
+    length, ratio, signal, best = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return length, ratio, signal, best
 
 
 def _correlation(x: Array, length: float) -> Array:
@@ -159,10 +193,8 @@ def _weights(x: Array, y: Array, length: Array, ratio: Array) -> Array:
     """Return (s²R + n²I)⁻¹y times s², for each cell."""
     out = np.empty(y.shape)
     diagonal = np.arange(y.shape[1])
-    for first in range(0, len(x), _BLOCK):
-        part = slice(first, first + _BLOCK)
-        distance = (x[part, :, None] - x[part, None, :]) / length[part, None, None]
-        k = np.exp(-0.5 * distance * distance)
+    for part in _parts(len(x)):
+        k = _correlation(x[part] / length[part, None], 1.0)
         k[:, diagonal, diagonal] += ratio[part, None]
         out[part] = np.linalg.solve(k, y[part, :, None])[:, :, 0]
     return out

@@ -19,9 +19,15 @@ def lot(cells: int, even: bool) -> tuple[Array, Array]:
 
 
 @pytest.mark.parametrize("even", [True, False])
-def test_a_batch_finds_what_one_cell_at_a_time_finds(even: bool) -> None:
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_batch_finds_what_one_cell_at_a_time_finds(
+    even: bool, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr(batch, "find_spec", lambda name: None)
     cycles, soh = lot(6, even)
     fits = batch.fit(cycles, soh)
+    deviation = fits.deviation(cycles[:, -1:] + np.array([5.0, 20.0]))
     ahead = cycles[:, -1:] + np.array([5.0, 20.0])
     together = fits.forecast(ahead)
     for i in range(6):
@@ -33,8 +39,26 @@ def test_a_batch_finds_what_one_cell_at_a_time_finds(even: bool) -> None:
         theta = np.log(np.array([fits.signal[i], fits.length[i], fits.noise[i]]))
         again = -regression.objective(theta, distance, data, "rbf")[0]
         assert again == pytest.approx(fits.log_likelihood[i], abs=1e-6)
-        mean, _ = regression.latent(data, theta, ahead[i], "rbf", False)
+        mean, covariance = regression.latent(data, theta, ahead[i], "rbf", False)
         assert together[i] == pytest.approx(mean, rel=1e-6)
+        observed = np.sqrt(np.diag(covariance) + fits.noise[i] * fits.y_sd[i] ** 2)
+        assert deviation[i] == pytest.approx(observed, rel=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 64, 65])
+def test_a_cell_s_fit_does_not_hang_on_its_company(count: int) -> None:
+    cycles, soh = lot(count, even=False)
+    together = batch.fit(cycles, soh)
+    alone = batch.fit(cycles[-1:], soh[-1:])
+    assert together.length[-1] == alone.length[0]
+    assert together.log_likelihood[-1] == alone.log_likelihood[0]
+
+
+def test_observations_without_noise_and_very_many_are_fitted_too() -> None:
+    x = np.linspace(0, 1, 150)[None] * np.array([[900.0], [1100.0]])
+    fits = batch.fit(x + 1, 95 - 5 * (x / 1000) ** 2)
+    assert np.isfinite(fits.log_likelihood).all()
+    assert fits.forecast(x[:, -1:] + 1) == pytest.approx(95 - 5 * (x[:, -1:] / 1000) ** 2, abs=0.01)
 
 
 def test_a_batch_that_makes_no_sense_is_refused() -> None:
