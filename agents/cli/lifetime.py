@@ -1,5 +1,6 @@
 """Lifetime: fit a fleet, forecast a cell, and price its warranty, on this machine and without an agent."""
 
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,6 @@ from schemas.errors import Invalid
 
 SECTION: Final = "Prediction and audit"
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_LEVELS: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 _MOST: Final = 2000
 _DAYS: Final = 365.25
 
@@ -79,7 +79,10 @@ def cycles_of(text: str) -> tuple[float, ...]:
                 raise ValueError
             count = int((last - first) / step + 1e-9) + 1
             return tuple(first + step * i for i in range(count))
-        return tuple(float(part) for part in text.split(","))
+        cycles = tuple(float(part) for part in text.split(","))
+        if not all(map(math.isfinite, cycles)):
+            raise ValueError
+        return cycles
     except (ValueError, OverflowError) as error:
         raise Invalid("“{text}” is neither 100,200,300 nor 100:1000:50.", text=text[:60]) from error
 
@@ -106,6 +109,7 @@ def forecast(
     from analysis.lifetime.document import read_fleet
     from analysis.lifetime.forecasts import DEFAULT, Past
     from analysis.lifetime.forecasts import forecast as made_of
+    from analysis.lifetime.job import figures
     from analysis.lifetime.table import read_fade
     from analysis.result import NotAssessable
 
@@ -125,12 +129,72 @@ def forecast(
                 row |= {"method": made.method, "version": made.version, "not_assessable": made.reason}
                 row |= {"words": made.words}
             else:
-                row |= _figures(made, threshold)
+                row |= figures(made, threshold)
             told.append(row)
     if all("not_assessable" in row for row in told) and len(told) == 1:
         raise NotForecast("{words}", words=told[0]["words"])
     document = told[0] if len(told) == 1 else {"cells": told}
     call.show(document, lambda paper: _draw(call, paper, told))
+
+
+@lifetime.add(
+    "forecast-lot",
+    argument("fade", "A CSV of dataset, cell, cycle, capacity_Ah, nominal_Ah.", type=_FILE),
+    option("--at", "At which cycles: 100,200,300 or 100:1000:50.", required=True),
+    option("--out", "Where to write the table: .csv or .jsonl.", required=True, type=_FILE),
+    option("--fleet", "The fleet to learn from, made by fit-fleet.", type=_FILE),
+    option("--method", "Which method, or gp-ml-rbf-lot: fitted all together."),
+    option("--threshold", "End of life, % of nominal capacity.", type=float, default=70.0, show_default=True),
+    option("--cluster", "A Dask cluster to do it on: tcp://HOST:8786."),
+    option("--piece", "Cells in a piece.", type=click.IntRange(1, 100_000), default=256, show_default=True),
+    option("--anew", "Drop the pieces of another job with this name.", is_flag=True),
+)
+def forecast_lot(
+    call: Call,
+    fade: Path,
+    at: str,
+    out: Path,
+    fleet: Path | None,
+    method: str | None,
+    threshold: float,
+    cluster: str | None,
+    piece: int,
+    anew: bool,
+) -> None:
+    """Forecast thousands of cells, here or on a cluster; broken off, it goes on where it was."""
+    from agents.cli.lot import SUFFIXES, Folder, Progress, here, there
+    from analysis.lifetime.document import document, read_fleet
+    from analysis.lifetime.forecasts import DEFAULT
+    from analysis.lifetime.job import METHODS, Cell, Task, pieces
+    from analysis.lifetime.table import file_digest, read_fade
+
+    if not 0 < threshold < 100:  # noqa: PLR2004 - per cent
+        raise Invalid("The threshold {threshold:g} % is not between 0 and 100 %.", threshold=threshold)
+    if out.suffix not in SUFFIXES:
+        raise Invalid("{file} is neither a .csv nor a .jsonl", file=out.name)
+    if method and method not in METHODS:
+        raise Invalid("There is no method {name}.", name=method)
+    cycles = cycles_of(at)
+    if sorted(set(cycles)) != list(cycles) or cycles[0] < 0:
+        raise Invalid("The cycles of a forecast rise, from the first observation on.")
+    known = document(read_fleet(fleet)) if fleet else None
+    task = Task(cycles, threshold, method or DEFAULT, known)
+    found = read_fade(fade)
+    parts = pieces([Cell(m, c, h) for m, cells in found.items() for c, h in cells.items()], piece)
+    folder = Folder(out, task.digest(f"{file_digest(fade)} {piece}"), anew)
+    todo = [(number, cells) for number, cells in enumerate(parts) if not folder.has(number)]
+    total = sum(map(len, parts))
+    progress = Progress(call, total, total - sum(len(cells) for _, cells in todo))
+    try:
+        for number, rows in there(cluster, task, todo) if cluster else here(task, todo):
+            folder.keep(number, rows)
+            progress.add(len(rows))
+    except KeyboardInterrupt:
+        call.note("broken off; the same command goes on from here")
+        raise
+    cells, refused = folder.finish(len(parts))
+    told = {"table": str(out), "cells": cells, "not assessable": refused, "method": task.method}
+    call.show(told, lambda paper: paper.pairs([(call.say(k), str(v)) for k, v in told.items()]))
 
 
 @lifetime.add(
@@ -199,28 +263,6 @@ def remaining(
                 paper.line("  ", faint(call.told(text)))
 
     call.show(told[0] if len(told) == 1 else {"cells": told}, draw)
-
-
-def _figures(made: Any, threshold: float) -> dict[str, Any]:
-    return {
-        "method": made.method,
-        "version": made.version,
-        "cycles": list(made.cycles),
-        "mean_pct": _plain(made.mean()),
-        "sd_pct": _plain(made.sd()),
-        "quantiles_pct": {str(level): _plain(made.quantile(level)) for level in _LEVELS},
-        "latent_sd_pct": _plain(made.sd(observed=False)),
-        "noise_sd_pct": round(made.noise_sd_pct, 6),
-        "threshold_pct": threshold,
-        "below_threshold": _plain(made.below(threshold)),
-        "notes": dict(made.notes),
-        "warnings": list(made.warnings),
-        "limits": list(made.limits),
-    }
-
-
-def _plain(values: Any) -> list[float]:
-    return [round(float(v), 6) for v in values]
 
 
 def _draw(call: Call, paper: Paper, told: list[dict[str, Any]]) -> None:
