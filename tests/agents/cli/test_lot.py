@@ -119,9 +119,8 @@ def test_what_is_done_is_not_done_again(
     assert forecast_lot(fade, out, "--piece", 3) == 130
     assert "goes on from here" in capsys.readouterr().err
     assert not out.exists()
-    monkeypatch.setattr(
-        "agents.cli.lot.piece", lambda task, cells: made.append(len(cells)) or real(task, cells)
-    )
+    monkeypatch.setattr("agents.cli.lot.piece", real)
+    monkeypatch.setattr("agents.cli.lot.Progress.add", lambda progress, cells: made.append(cells))
     assert forecast_lot(fade, out, "--piece", 3) == 0
     assert made == [3, 3, 3, 2]
     assert "6 of 11 cells are done already" in capsys.readouterr().err
