@@ -45,6 +45,9 @@ class Config:
     log_level: str = field(default="info", metadata={"says": ", ".join(LEVELS)})
     meter: str = field(default="", metadata={"says": "VISA resource of the battery tester"})
     switch: str = field(default="", metadata={"says": "VISA resource of the switch mainframe"})
+    racks: tuple[str, ...] = field(
+        default=(), metadata={"says": "for several racks: meter and switch of each, a space between them"}
+    )
     longest_rest_s: float = field(
         default=300.0, metadata={"says": "longest pause before an away peer is tried"}
     )
@@ -69,6 +72,16 @@ class Config:
             raise Invalid("did_host is no host's name: {host}", host=self.did_host[:200])
         if self.log_level not in LEVELS:
             raise Invalid("log_level is one of {levels}", levels=", ".join(LEVELS))
+        if bool(self.meter) != bool(self.switch):
+            raise Invalid("a rack needs one meter and one switch")
+        for rack in self.racks:
+            if len(rack.split()) != 2:  # noqa: PLR2004
+                raise Invalid(
+                    "a rack in racks is a meter and a switch with a space between: {rack}", rack=rack
+                )
+        resources = [one for rack in self.all_racks for one in rack]
+        if len(set(resources)) != len(resources):
+            raise Invalid("no two racks share a meter or a switch")
         if not 0 < self.longest_rest_s <= 86400:  # noqa: PLR2004
             raise Invalid("longest_rest_s is a number of seconds, up to a day")
 
@@ -102,6 +115,18 @@ class Config:
             return
 
     # What follows from the settings
+
+    @property
+    def all_racks(self) -> tuple[tuple[str, str], ...]:
+        """Return the meter and the switch of each rack; the one named by itself is the first."""
+        first = ((self.meter, self.switch),) if self.meter and self.switch else ()
+        several = (rack.split() for rack in self.racks)
+        return (*first, *((meter, switch) for meter, switch in several))
+
+    @property
+    def journals(self) -> Path:
+        """Return the folder of the station's journals."""
+        return self.home / "shifts"
 
     @property
     def local_url(self) -> str:

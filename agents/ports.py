@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from agents.role import Books, Evidence, Held, Item, Peer, Rank
+from agents.role import Books, Evidence, Held, Item, Job, JobState, Peer, Rank
 from protocols.exchange import Exchange, Said
 from schemas.events import Event
 
@@ -81,21 +81,6 @@ class Letter:
     attempts: int
     next_at: datetime
     sent_at: datetime | None = None
-
-
-JobState = Literal["queued", "running", "done", "failed", "stopped"]
-
-
-@dataclass(frozen=True)
-class Job:
-    """A long piece of work, resumed after a crash until it is done."""
-
-    id: str
-    job: str
-    details: Mapping[str, Any]
-    state: JobState
-    progress: Mapping[str, Any]
-    at: datetime
 
 
 @dataclass(frozen=True)
@@ -204,6 +189,10 @@ class Desk(Books, Protocol):
         """Add a file's entry, or complete it."""
         ...
 
+    def keep_note(self, name: str, value: Mapping[str, Any]) -> None:
+        """Note something under a name, in place of what stood there."""
+        ...
+
     def keep_measurement(self, item: str, digest: str, measurement: Mapping[str, Any]) -> None:
         """Keep a measurement, once."""
         ...
@@ -234,10 +223,6 @@ class Desk(Books, Protocol):
 
     def job(self, id: str) -> Job | None:
         """Return one job."""
-        ...
-
-    def jobs(self, *states: JobState) -> list[Job]:
-        """List jobs in these states (all if none is named), oldest first."""
         ...
 
     def note_job(self, id: str, state: JobState, progress: Mapping[str, Any]) -> None:
@@ -373,3 +358,71 @@ class Courier(Protocol):
     def wake(self, peers: frozenset[str]) -> None:
         """There is something to carry to these peers; return at once."""
         ...
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a rack is: at which cell, in which stage, at which point of how many; idle without a job.
+
+    `problem` says in words what keeps it from working.
+    """
+
+    rack: int
+    job: str = ""
+    channel: int = 0
+    cell: str = ""
+    stage: str = ""
+    point: int = 0
+    points: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A spectrum as far as it has come; frequencies in hertz, impedances in ohm."""
+
+    rack: int
+    channel: int
+    cell: str
+    frequencies_hz: tuple[float, ...] = ()
+    impedances_ohm: tuple[complex, ...] = ()
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the station is doing now; `version` grows with every change."""
+
+    version: int = 0
+    spots: tuple[Spot, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
+
+
+class Works(Protocol):
+    """Who does the long pieces of work."""
+
+    def wake(self) -> None:
+        """There may be a job to begin; return at once."""
+        ...
+
+    def halt(self, job: str) -> None:
+        """Stop a job at once; return at once."""
+        ...
+
+    def look(self) -> Sight:
+        """Return what is being done now."""
+        ...
+
+
+class Idle:
+    """Nobody who does long pieces of work: they wait."""
+
+    def wake(self) -> None:
+        """Leave it waiting."""
+
+    def halt(self, job: str) -> None:
+        """Nothing runs here."""
+
+    def look(self) -> Sight:
+        """Return that nothing is being done."""
+        return Sight()

@@ -117,6 +117,21 @@ class Dealing:
     updated: datetime
 
 
+JobState = Literal["queued", "running", "done", "failed", "stopped"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A long piece of work, resumed after a crash until it is done."""
+
+    id: str
+    job: str
+    details: Mapping[str, Any]
+    state: JobState
+    progress: Mapping[str, Any]
+    at: datetime
+
+
 class Books(Protocol):
     """What a role may look at: this company's own records, as they stand in the present transaction."""
 
@@ -209,8 +224,16 @@ class Books(Protocol):
         """Return one file's entry."""
         ...
 
-    def measurements(self, item: str) -> list[Mapping[str, Any]]:
-        """List the stored measurements of a cell, oldest first, each in its JSON form."""
+    def measurements(self, item: str, latest: int | None = None) -> list[Mapping[str, Any]]:
+        """List the stored measurements of a cell, oldest first, each in its JSON form; or the latest few."""
+        ...
+
+    def note(self, name: str) -> Mapping[str, Any]:
+        """Return what a role noted under a name; nothing where it has not."""
+        ...
+
+    def jobs(self, *states: JobState) -> list[Job]:
+        """List jobs in these states (all if none is named), oldest first."""
         ...
 
     def prediction_inputs(self, subject: str) -> Mapping[str, Any] | None:
@@ -304,6 +327,21 @@ class Start:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """Have the agent stop a long piece of work at once, for good."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """Keep in mind what stands under a name, in place of what stood there; unlike a record it may change."""
+
+    name: str
+    value: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Qualify:
     """Note that a worker is trained for something."""
 
@@ -341,6 +379,8 @@ type Effect = (
     | Adopt
     | Keep
     | Start
+    | Stop
+    | Note
     | Qualify
     | Publish
     | Unpublish

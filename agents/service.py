@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ValidationError
 
-from agents.ports import Courier, Delivery, Desk, Enclosure, Letter, Parcel, Store, Verdict
+from agents.ports import Courier, Delivery, Desk, Enclosure, Idle, Letter, Parcel, Store, Verdict, Works
 from agents.role import (
     RANKS,
     Action,
@@ -26,6 +26,7 @@ from agents.role import (
     Issue,
     Item,
     Keep,
+    Note,
     Peer,
     Play,
     Publish,
@@ -35,6 +36,7 @@ from agents.role import (
     Record,
     Send,
     Start,
+    Stop,
     Trust,
     Unpublish,
     member,
@@ -109,6 +111,7 @@ class Agent:
         self.signer = signer
         self.resolver = resolver
         self.framework = framework
+        self.works: Works = Idle()
 
     async def perform(
         self,
@@ -129,6 +132,8 @@ class Agent:
         if RANKS.index(rank) < RANKS.index(action.rank):
             raise Forbidden("“{action}” needs the rank of {rank}", action=action.name, rank=action.rank)
         form = read_form(action.form, data)
+        begun: list[str] = []
+        halted: list[str] = []
 
         def work(desk: Desk) -> tuple[Done, frozenset[str]]:
             if key and (earlier := desk.done(key)) is not None:
@@ -136,11 +141,20 @@ class Agent:
                 return Done(earlier, exchange.state if exchange else ""), frozenset()
             change = _Change(self, desk, user)
             done = change.perform(action, form, to)
+            begun.extend(change.jobs)
+            halted.extend(change.halted)
             if key:
                 desk.note_done(key, done.thread)
             return done, frozenset(change.wake)
 
-        done, peers = await self.store.write(work)
+        try:
+            done, peers = await self.store.write(work)
+        finally:
+            # Who wants a stop gets it, whether or not it could be written down.
+            for job in halted:
+                self.works.halt(job)
+        if begun:
+            self.works.wake()
         if peers:
             self.courier.wake(peers)
         return done
@@ -247,6 +261,7 @@ class _Change:
         self.issued: dict[int, tuple[Issue, Held]] = {}
         self.late: list[Verdict] = []
         self.jobs: list[str] = []
+        self.halted: list[str] = []
         # The message that what is recorded now stands or falls with; and the id of ours that is to be it.
         self.cause = self.promised = ""
 
@@ -630,6 +645,10 @@ class _Change:
                     self.desk.set(ALWAYS_PUBLISHED, json.dumps(effect.claim_types))
                 case Start():
                     self.jobs.append(self.desk.start(effect.job, effect.details))
+                case Stop():
+                    self.stop(effect.job)
+                case Note():
+                    self.desk.keep_note(effect.name, effect.value)
         return exchange
 
     def send(self, effect: Send, exchange: Exchange) -> Exchange:
@@ -747,6 +766,13 @@ class _Change:
         elif held.type == "HandlingRecord" and held.source and held.issuer != self.desk.company.did:
             for event in HandlingRecord.model_validate(held.claim).events:
                 self.desk.keep_event(event, source=held.id)
+
+    def stop(self, id: str) -> None:
+        """Stop a job for good, unless it has ended."""
+        job = self.desk.job(id)
+        if job is not None and job.state in {"queued", "running"}:
+            self.halted.append(id)
+            self.desk.note_job(id, "stopped", job.progress)
 
     def adopt(self, held: Held) -> None:
         """Hold a register of members if the authority we trust signed it and it is newer than ours."""

@@ -32,15 +32,15 @@ class Concern(StrEnum):
 
 WORDS: Mapping[Concern, str] = {
     Concern.ZERO_MISSING: "no zero adjustment is named",
-    Concern.ZERO_OLD: "the zero adjustment {id} is from {at}, older than {hours:g} h",
+    Concern.ZERO_OLD: "the zero adjustment {id} is from {at}, older than {hours} h",
     Concern.ZERO_OTHER: "the zero adjustment {id} is not of this meter, range and rate",
     Concern.CALIBRATION_UNKNOWN: "no calibration of {serial} is on record",
     Concern.CALIBRATION_DUE: "the calibration of {serial} ends on {until}",
     Concern.CALIBRATION_OVER: "the calibration of {serial} ended on {until}",
     Concern.RELAY_OLD: "the relay of channel {channel} was switched {count} times; {limit} are its life",
     Concern.ROOM_UNKNOWN: "the room's temperature then is not on record",
-    Concern.ROOM_DIFFERS: "the room had {room:.1f} °C, but {told:.1f} °C was told",
-    Concern.ROOM_UNSTEADY: "the room's temperature moved by {moved:.1f} K in the hour before",
+    Concern.ROOM_DIFFERS: "the room had {room} °C, but {told} °C was told",
+    Concern.ROOM_UNSTEADY: "the room's temperature moved by {moved} K in the hour before",
 }
 
 
@@ -130,7 +130,7 @@ class Care:
             yield _warning(Concern.ZERO_OTHER, id=zero.id)
         age = measurement.started - zero.at
         if not timedelta(0) <= age <= self.limits.zero_valid:
-            hours = self.limits.zero_valid / timedelta(hours=1)
+            hours = f"{self.limits.zero_valid / timedelta(hours=1):g}"
             yield _warning(Concern.ZERO_OLD, id=zero.id, at=zero.at.isoformat(), hours=hours)
 
     def _calibrations(self, measurement: Measurement) -> Iterable[Warning]:
@@ -159,12 +159,13 @@ class Care:
             yield _warning(Concern.ROOM_UNKNOWN)
             return
         if abs(now.temperature_c - measurement.temperature_c) > self.limits.room_difference_c:
-            yield _warning(Concern.ROOM_DIFFERS, room=now.temperature_c, told=measurement.temperature_c)
+            room, told = f"{now.temperature_c:.1f}", f"{measurement.temperature_c:.1f}"
+            yield _warning(Concern.ROOM_DIFFERS, room=room, told=told)
         since = measurement.started - self.limits.settling
         lately = [r.temperature_c for r in self.room if since <= r.at <= measurement.finished]
         moved = max(lately, default=0.0) - min(lately, default=0.0)
         if moved > self.limits.room_movement_k:
-            yield _warning(Concern.ROOM_UNSTEADY, moved=moved)
+            yield _warning(Concern.ROOM_UNSTEADY, moved=f"{moved:.1f}")
 
 
 def read_room(lines: Iterable[str]) -> tuple[Climate, ...]:

@@ -1,67 +1,56 @@
 """A station session at the terminal: scan a cell, scan its channel, again and again, then start.
 
 Each scan is one line. A channel is a number the switch has (`101`), on a second rack `2:101`; anything else
-is a cell. `start`, or the end of the input, begins; a later scan of a channel or cell corrects the former.
+is a cell. `start`, or the end of the input, begins; `undo` takes back the last scan. At a terminal a wrong
+scan is told at once and does not count.
 """
 
 import argparse
 import json
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from instruments.care import Care, read
+from instruments.load import Load
 from instruments.measurement import Measurement, Outcome, Settings
 from instruments.picture import Trace, svg
 from instruments.shift import Journal, Order, Summary, run
 from instruments.station import Progress, Station
-from instruments.sw1001 import Mainframe
 from schemas.errors import Fault, Invalid
 
 START = "start"
 BAR = 20
 
 
-def scans(lines: Iterable[str], racks: int = 1) -> tuple[dict[int, str], ...]:
-    """Return which cell is on which channel, by rack; raise Invalid where a scan has no partner."""
-    loads: tuple[dict[int, str], ...] = tuple({} for _ in range(racks))
-    cell: str | None = None
-    place: tuple[int, int] | None = None
+def scans(
+    lines: Iterable[str], racks: int = 1, tell: Callable[[Invalid], None] | None = None
+) -> tuple[dict[int, str], ...]:
+    """Return which cell is on which channel, by rack; raise Invalid where a scan is wrong or has no partner.
+
+    With `tell`, a wrong scan is told there at once, and the next one counts.
+    """
+    load = Load(racks)
     for line in lines:
         scan = line.strip()
         if not scan:
             continue
         if scan.lower() == START:
             break
-        found = _channel(scan, racks)
-        if found is None:
-            cell = scan
-        else:
-            place = found
-        if cell is not None and place is not None:
-            for load in loads:
-                for channel in [c for c, known in load.items() if known == cell]:
-                    del load[channel]
-            loads[place[0]][place[1]] = cell
-            cell = place = None
-    if cell is not None:
-        raise Invalid("{cell} was scanned without a channel", cell=cell)
-    if place is not None:
-        raise Invalid("channel {channel} was scanned without a cell", channel=place[1])
-    return tuple(dict(sorted(load.items())) for load in loads)
-
-
-def _channel(scan: str, racks: int) -> tuple[int, int] | None:
-    first, mark, last = scan.rpartition(":")
-    if not last.isdecimal() or (mark and not first.isdecimal()):
-        return None
-    rack = int(first) if mark else 1
-    if int(last) not in Mainframe().relays() or not 1 <= rack <= racks:
-        return None
-    return rack - 1, int(last)
+        try:
+            load = load.scanned(scan)
+        except Invalid as fault:
+            if tell is None:
+                raise
+            tell(fault)
+    if load.cell:
+        raise Invalid("{cell} was scanned without a channel", cell=load.cell)
+    if load.place is not None:
+        raise Invalid("channel {channel} was scanned without a cell", channel=load.place.channel)
+    return tuple(load.on(rack) for rack in range(1, racks + 1))
 
 
 class Screen:
@@ -143,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         asked = parser.parse_args(argv)
         if len(asked.meter) != len(asked.switch):
             raise Invalid("a rack needs one meter and one switch")
-        loads = scans(sys.stdin, len(asked.meter))
+        loads = scans(sys.stdin, len(asked.meter), _wrong if sys.stdin.isatty() else None)
         stations = [
             Station(meter, switch, rack=f"rack-{n}", settings=Settings(rate=asked.rate))
             for n, (meter, switch) in enumerate(zip(asked.meter, asked.switch, strict=True), start=1)
@@ -165,6 +154,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with suppress(BrokenPipeError):
         _report(summary, sum(map(len, loads)), care, as_json=asked.json)
     return 0 if len(summary.outcomes) == sum(map(len, loads)) else 3
+
+
+def _wrong(fault: Invalid) -> None:
+    sys.stderr.write(f"✗ {fault}\n")
 
 
 def _care(care: Path | None, room: Path | None) -> Care | None:

@@ -87,12 +87,12 @@ class Summary:
 
 @dataclass(frozen=True)
 class Order:
-    """What holds for every cell of a shift."""
+    """What holds for every cell of a shift; a zero adjustment is told for all meters, or by serial number."""
 
     operator: str
     temperature_c: float
     soc_pct: float | None = None
-    zero_adjustment: str | None = None
+    zero_adjustment: str | Mapping[str, str] | None = None
 
 
 def run(
@@ -101,6 +101,7 @@ def run(
     journal: Journal,
     *,
     on_progress: Callable[[Progress], None] | None = None,
+    on_written: Callable[[Outcome], None] | None = None,
     tries: int = TRIES,
     pause_s: float = PAUSE_S,
 ) -> Summary:
@@ -108,7 +109,8 @@ def run(
 
     A rack whose instruments cannot be reached, or whose switch does not confirm that it opened, is tried
     again `tries` times in a row and then given up; the others go on. `Station.stop` ends a rack at once; its
-    cells without outcome stay open for the next run. Raises Invalid for a cell that is on two racks.
+    cells without outcome stay open for the next run. `on_written` hears of each outcome once it stands in the
+    journal, in the thread of its rack. Raises Invalid for a cell that is on two racks.
     """
     cells = [cell for load in loads.values() for cell in load.values()]
     if len(set(cells)) != len(cells):
@@ -132,6 +134,8 @@ def run(
                         stopped.set()
                         return
                     journal.note(outcome)
+                    if on_written is not None:
+                        on_written(outcome)
                     failures = 0
             except Unavailable as fault:
                 failures += 1

@@ -92,7 +92,7 @@ class _Order:
     operator: str
     temperature_c: float
     soc_pct: float | None
-    zero_adjustment: str | None
+    zero_adjustment: str | None  # of this meter
     tell: Callable[[Progress], None]
     meter: Identity
     switch: Identity
@@ -164,7 +164,7 @@ class Station:
         temperature_c: float,
         *,
         soc_pct: float | None = None,
-        zero_adjustment: str | None = None,
+        zero_adjustment: str | Mapping[str, str] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> tuple[Outcome, ...]:
         """Measure every channel and return one outcome for each, in order; blocks until done."""
@@ -186,7 +186,7 @@ class Station:
         temperature_c: float,
         *,
         soc_pct: float | None = None,
-        zero_adjustment: str | None = None,
+        zero_adjustment: str | Mapping[str, str] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Generator[Outcome]:
         """Measure channel by channel, handing over each outcome as soon as it stands.
@@ -205,9 +205,10 @@ class Station:
             try:
                 meter = self._set_up_meter()
                 preamble = self._transcript.text()
-                order = _Order(
-                    operator, temperature_c, soc_pct, zero_adjustment, tell, meter, switch, preamble
-                )
+                zero = zero_adjustment
+                if zero is not None and not isinstance(zero, str):
+                    zero = zero.get(meter.serial)
+                order = _Order(operator, temperature_c, soc_pct, zero, tell, meter, switch, preamble)
                 for channel, cell in channels.items():
                     start = len(self._transcript)
                     try:

@@ -419,11 +419,11 @@ async def _open_doors(
     stack.push_async_callback(running.fetcher.stop)
     await running.connections.start()
     stack.push_async_callback(running.connections.stop)
-    if config.meter and config.switch:
+    if config.all_racks:
         from agents.gateways.bench import Bench
 
-        bench = asyncio.create_task(Bench(running.agent, config.meter, config.switch).run(), name="bench")
-        stack.push_async_callback(_end, bench)
+        bench = running.agent.works = Bench(running.agent, config.all_racks, config.journals)
+        stack.push_async_callback(_end, asyncio.create_task(bench.run(), name="bench"))
     stack.push_async_callback(running.letterbox.close)
     await local_token(running.store, config.home)
     if not await has_admin(running.store):

@@ -1,144 +1,309 @@
-"""The diagnosis bench: runs queued diagnosis jobs on the rack, one cell after the other, and resumes them.
+"""The diagnosis bench: runs shifts on the racks, side by side, and takes up what was cut short.
 
-The station blocks, so it works in a thread. Each outcome becomes one action of the agent as soon as it
-stands, with a key of its own: after a crash, cells that were recorded are not measured again.
+The racks block, so each shift works in threads of its own. An outcome stands in the shift's journal before
+the next cell begins; from there it goes into the books as one action, with a key of its own. After a crash
+the journal and the books together say which cells are done: none is measured twice, none is lost.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from agents.ports import Desk, Job, JobState
+from agents.ports import Desk, Sight, Spot, Sweep
+from agents.role import Job, JobState
+from agents.roles.station import DIAGNOSIS, RACKS, load_of, places_of
 from agents.service import Agent
+from instruments.load import Place
 from schemas.errors import Fault, Unavailable
 
 if TYPE_CHECKING:
-    from instruments.station import Outcome, Station
+    from instruments.measurement import Outcome, Settings
+    from instruments.shift import Journal, Order, Summary
+    from instruments.station import Progress, Station
 
 LOG = logging.getLogger(__name__)
-FIRST_CHANNEL, PER_SLOT = 101, 11
-LONGEST_PAUSE_S = 30.0
-
-
-def channels(count: int) -> list[int]:
-    """Return the switch's channels in the order cells are put on: 101-111, 201-211, 301-311."""
-    return [FIRST_CHANNEL + 100 * (place // PER_SLOT) + place % PER_SLOT for place in range(count)]
+LONGEST_PAUSE_S: Final = 30.0
 
 
 class Bench:
-    """One rack, by the VISA resource names of its meter and its switch."""
+    """The racks of a company, each by the VISA resource names of its meter and its switch."""
 
-    def __init__(self, agent: Agent, meter: str, switch: str, *, poll_s: float = 0.5) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        racks: Sequence[tuple[str, str]],
+        journals: Path,
+        *,
+        settings: "Settings | None" = None,
+        poll_s: float = 0.5,
+    ) -> None:
         self.agent = agent
-        self.meter = meter
-        self.switch = switch
+        self.racks = tuple(racks)
+        self.journals = journals
+        self.settings = settings
         self.poll_s = poll_s
-        self._station: Station | None = None
+        self._woken = asyncio.Event()
+        self._works: dict[str, asyncio.Task[None]] = {}
+        self._stations: dict[str, list[Station]] = {}
+        self._version = 0
+        self._spots = {rack: Spot(rack) for rack in range(1, len(self.racks) + 1)}
+        self._sweeps: dict[Place, Sweep] = {}
+
+    # What others see and want of it
+
+    def wake(self) -> None:
+        """Look for a job to begin."""
+        self._woken.set()
+
+    def halt(self, job: str) -> None:
+        """Stop a job at once: the running cells are not recorded, their relays open."""
+        for station in self._stations.get(job, ()):
+            station.stop()
+
+    def look(self) -> Sight:
+        """Return what the racks are doing now."""
+        return Sight(self._version, tuple(self._spots.values()), tuple(self._sweeps.values()))
+
+    # The queue
 
     async def run(self) -> None:
         """Work through the queue until cancelled; a job cut short goes on from there next time."""
-        while True:
-            for job in await self.agent.store.read(_pending):
-                await self.work(job)
-            await asyncio.sleep(self.poll_s)
-
-    def stop(self) -> None:
-        """Stop the job at hand: the running cell is not recorded, its relay opens, the job is not resumed."""
-        if self._station is not None:
-            self._station.stop()
-
-    async def work(self, job: Job) -> None:
-        """Measure the cells of one job that have no outcome yet."""
-        cells: list[str] = list(job.details["cells"])
-        done = await self.agent.store.read(lambda desk: _outcomes(desk, job))
-        todo = {
-            channel: cell
-            for channel, cell in zip(channels(len(cells)), cells, strict=True)
-            if cell not in done
-        }
-        await self._note(job, "running", done)
-        try:
-            finished = await self._measure(job, todo, done)
-        except Unavailable as fault:
-            LOG.warning("the diagnosis waits: %s", fault)
-            await self._note(job, "queued", done, str(fault))
-            await asyncio.sleep(min(LONGEST_PAUSE_S, 10 * self.poll_s))
-        except Fault as fault:
-            await self._note(job, "failed", done, str(fault))
-        except Exception as error:
-            LOG.exception("the diagnosis broke off")
-            await self._note(job, "failed", done, f"{type(error).__name__}: {error}")
-        else:
-            await self._note(job, "done" if finished else "stopped", done)
-
-    async def _measure(self, job: Job, todo: Mapping[int, str], done: dict[str, str]) -> bool:
-        """Measure cell by cell; return whether all were gone through."""
-        from instruments.measurement import Reason, Skipped  # the instruments, when there is work
-        from instruments.station import Station
-
-        station = self._station = Station(self.meter, self.switch)
-        soc = job.details.get("soc_pct")
-        outcomes = station.outcomes(
-            todo,
-            str(job.details["operator"]),
-            float(job.details["temperature_c"]),
-            soc_pct=None if soc is None else float(soc),
-        )
-        step: asyncio.Future[Outcome | None] | None = None
+        await self.settle()
         try:
             while True:
-                step = asyncio.ensure_future(asyncio.to_thread(next, outcomes, None))
-                outcome = await asyncio.shield(step)
-                if outcome is None:
-                    return True
-                if isinstance(outcome, Skipped) and outcome.reason is Reason.STOPPED:
-                    return False
-                done[outcome.cell] = await self._record(job, outcome)
-                await self._note(job, "running", done)
+                self._woken.clear()
+                for job in await self.agent.store.read(_pending):
+                    if job.id not in self._works and not self._busy(job):
+                        self._works[job.id] = asyncio.create_task(self._worked(job), name=f"shift {job.id}")
+                try:
+                    await asyncio.wait_for(self._woken.wait(), self.poll_s)
+                except TimeoutError:
+                    continue
         finally:
-            # Cancelled in the middle of a cell: the station opens its relay before anything else goes on.
-            station.stop()
-            if step is not None:
-                await asyncio.wait({step})
-            await asyncio.to_thread(outcomes.close)
-            self._station = None
+            for work in self._works.values():
+                work.cancel()
+            await asyncio.gather(*self._works.values(), return_exceptions=True)
 
-    async def _record(self, job: Job, outcome: "Outcome") -> str:
-        """Record what came of one cell, once; return it in words."""
+    async def settle(self) -> None:
+        """Note how many racks there are, and show the spectra of what is on them."""
+
+        def work(desk: Desk) -> dict[Place, Mapping[str, object]]:
+            desk.keep_note(RACKS, {"racks": len(self.racks)})
+            load = load_of(desk)
+            measured = {p: c for p, c in load.cells.items() if load.outcomes.get(c) == ""}
+            return {p: found for p, c in measured.items() for found in desk.measurements(c, 1)}
+
         from instruments.measurement import Measurement
 
+        for place, document in (await self.agent.store.write(work)).items():
+            self._draw(place, Measurement.from_json(document))
+
+    def _busy(self, job: Job) -> bool:
+        racks = {place.rack for place in places_of(job)}
+        return any(self._spots[rack].job for rack in racks if rack in self._spots)
+
+    async def _worked(self, job: Job) -> None:
+        try:
+            await self.work(job)
+        finally:
+            del self._works[job.id]
+            self.wake()
+
+    async def work(self, job: Job) -> None:
+        """Measure the cells of one job that have no outcome yet, all its racks side by side."""
+        places = places_of(job)
+        for rack in {place.rack for place in places} & self._spots.keys():
+            self._show(Spot(rack, job.id, stage="waiting", problem=str(job.progress.get("problem", ""))))
+        try:
+            problem = await self._shift(job, places)
+        except Unavailable as fault:
+            problem = str(fault)
+        except Fault as fault:
+            await self._note(job, "failed", str(fault))
+            problem = ""
+        except Exception as error:
+            LOG.exception("the diagnosis broke off")
+            await self._note(job, "failed", f"{type(error).__name__}: {error}")
+            problem = ""
+        try:
+            if problem:
+                LOG.warning("the diagnosis waits: %s", problem)
+                await self._note(job, "queued", problem)
+                for rack in {place.rack for place in places} & self._spots.keys():
+                    self._show(Spot(rack, job.id, stage="waiting", problem=problem))
+                await asyncio.sleep(min(LONGEST_PAUSE_S, 10 * self.poll_s))
+        finally:
+            for rack in {place.rack for place in places} & self._spots.keys():
+                self._show(Spot(rack, problem=problem))
+
+    # One shift
+
+    async def _shift(self, job: Job, places: Mapping[Place, str]) -> str:
+        """Run a shift to its end; return what keeps it from its end, in words."""
+        from instruments.shift import Journal, Order
+
+        done = await self._note(job, "running")
+        self.journals.mkdir(parents=True, exist_ok=True, mode=0o700)
+        zeros = job.details.get("zero_adjustments") or {}
+        soc = job.details.get("soc_pct")
+        order = Order(
+            str(job.details["operator"]),
+            float(job.details["temperature_c"]),
+            None if soc is None else float(soc),
+            {str(serial): str(id) for serial, id in zeros.items()},
+        )
+        with Journal(self.journals / f"{job.id}.journal") as journal:
+            # What was measured just before a crash stands in the journal, and is not in the books yet.
+            for cell, outcome in journal.outcomes.items():
+                if cell not in done:
+                    done = await self._record(job, outcome)
+            todo = {place: cell for place, cell in places.items() if cell not in done}
+            summary = await self._measured(job, todo, order, journal)
+            done = await self._note(job, "running")
+        left = [cell for cell in places.values() if cell not in done]
+        if summary.broken and not summary.stopped:
+            return "; ".join(summary.broken.values())
+        await self._note(job, "stopped" if left else "done")
+        return ""
+
+    async def _measured(
+        self, job: Job, todo: Mapping[Place, str], order: "Order", journal: "Journal"
+    ) -> "Summary":
+        """Have the racks measure in their threads, and put each outcome into the books."""
+        from instruments.shift import run
+
+        loop, written = asyncio.get_running_loop(), asyncio.Queue["Outcome | None"]()
+
+        def tell(step: "Progress") -> None:
+            loop.call_soon_threadsafe(self._progress, job, step)
+
+        def hand_over(outcome: "Outcome") -> None:
+            loop.call_soon_threadsafe(written.put_nowait, outcome)
+
+        stations = self._stations[job.id] = [self._station(rack) for rack in sorted({p.rack for p in todo})]
+        if (now := await self.agent.store.read(lambda desk: desk.job(job.id))) and now.state == "stopped":
+            self.halt(job.id)  # it was stopped before there was a station to stop
+        loads = {
+            station: {p.channel: cell for p, cell in todo.items() if f"{p.rack}" == station.rack}
+            for station in stations
+        }
+        measuring = asyncio.ensure_future(
+            asyncio.to_thread(run, loads, order, journal, on_progress=tell, on_written=hand_over)
+        )
+        measuring.add_done_callback(lambda _: written.put_nowait(None))
+        try:
+            while (outcome := await written.get()) is not None:
+                await self._record(job, outcome)
+            return await asyncio.shield(measuring)
+        finally:
+            # Cancelled, or the books cannot be written: the racks open their relays before anything else.
+            for station in stations:
+                station.stop()
+            await asyncio.wait({measuring})
+            del self._stations[job.id]
+
+    def _station(self, rack: int) -> "Station":
+        from instruments.station import Station
+
+        if rack > len(self.racks):
+            raise Unavailable("rack {rack} is not here", rack=rack)
+        meter, switch = self.racks[rack - 1]
+        return Station(meter, switch, rack=f"{rack}", settings=self.settings)
+
+    async def _record(self, job: Job, outcome: "Outcome") -> dict[str, str]:
+        """Record what came of one cell, once; return what came of all so far."""
+        from instruments.measurement import Measurement
+
+        form: dict[str, object]
         if isinstance(outcome, Measurement):
             name, words = "record-measurement", "measured"
-            form: dict[str, object] = {"measurement": outcome.without_transcript().to_json()}
+            form = {"measurement": outcome.without_transcript().to_json(), "job": job.id}
         else:
             name, words = "record-skip", f"skipped: {outcome.words}"
-            form = {"cell": outcome.cell, "reason": str(outcome.reason), "words": outcome.words}
-        key = f"{job.id}:{outcome.cell}"
+            form = {
+                "cell": outcome.cell,
+                "reason": str(outcome.reason),
+                "words": outcome.words,
+                "job": job.id,
+            }
         try:
-            await self.agent.perform(name, form, user=str(job.details["operator"]), key=key)
+            await self.agent.perform(
+                name, form, user=str(job.details["operator"]), key=_key(job, outcome.cell)
+            )
         except Unavailable:
             raise
         except Fault as fault:
-            return f"not recorded: {fault}"
-        return words
+            words = f"not recorded: {fault}"
+        return await self._note(job, "running", now={outcome.cell: words})
 
-    async def _note(self, job: Job, state: JobState, outcomes: Mapping[str, str], problem: str = "") -> None:
-        progress = {"outcomes": dict(outcomes), "total": len(job.details["cells"]), "problem": problem}
-        await self.agent.store.write(lambda desk: desk.note_job(job.id, state, progress))
+    async def _note(
+        self, job: Job, state: JobState, problem: str = "", now: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Note how far a job is, with what came of cells just `now`; return what came of all so far.
+
+        Who stopped a job has the last word on its state, unless it was done before.
+        """
+
+        def work(desk: Desk) -> dict[str, str]:
+            outcomes = dict(_outcomes(desk, job)) | dict(now or {})
+            known = desk.job(job.id)
+            stopped = known is not None and known.state == "stopped" and state != "done"
+            progress = {"outcomes": outcomes, "total": len(places_of(job)), "problem": problem}
+            desk.note_job(job.id, "stopped" if stopped else state, progress)
+            return outcomes
+
+        return await self.agent.store.write(work)
+
+    # What is to be seen
+
+    def _show(self, spot: Spot) -> None:
+        self._spots[spot.rack] = spot
+        self._version += 1
+
+    def _progress(self, job: Job, step: "Progress") -> None:
+        from instruments.measurement import Measurement
+
+        place = Place(int(step.rack), step.channel)
+        self._show(Spot(place.rack, job.id, step.channel, step.cell, step.stage, step.point, step.points))
+        if isinstance(step.outcome, Measurement):
+            self._draw(place, step.outcome)
+        elif step.stage in {"close", "skipped"}:
+            self._sweeps[place] = Sweep(place.rack, place.channel, step.cell)
+        elif step.stage == "sweep" and step.reading is not None:
+            so_far = self._sweeps.get(place) or Sweep(place.rack, place.channel, step.cell)
+            self._sweeps[place] = replace(
+                so_far,
+                frequencies_hz=(*so_far.frequencies_hz, step.reading.frequency_hz),
+                impedances_ohm=(*so_far.impedances_ohm, step.reading.impedance_ohm),
+            )
+
+    def _draw(self, place: Place, measured: "Outcome") -> None:
+        from instruments.measurement import Measurement
+
+        assert isinstance(measured, Measurement)
+        spectrum = (measured.frequencies_hz, measured.impedances_ohm)
+        self._sweeps[place] = Sweep(place.rack, place.channel, measured.cell, *spectrum, whole=True)
+        self._version += 1
 
 
 def _pending(desk: Desk) -> list[Job]:
-    return [job for job in desk.jobs("queued", "running") if job.job == "diagnosis"]
+    return [job for job in desk.jobs("queued", "running") if job.job == DIAGNOSIS]
 
 
-def _outcomes(desk: Desk, job: Job) -> dict[str, str]:
-    """Return what came of a job's cells so far, also of one recorded just before a crash."""
+def _key(job: Job, cell: str) -> str:
+    return f"{job.id}:{cell}"
+
+
+def _outcomes(desk: Desk, job: Job) -> Iterator[tuple[str, str]]:
+    """Yield what came of a job's cells so far, also of one recorded just before a crash."""
     known = desk.job(job.id) or job
-    outcomes: dict[str, str] = dict(known.progress.get("outcomes", {}))
-    for cell in job.details["cells"]:
-        if cell not in outcomes and desk.done(f"{job.id}:{cell}") is not None:
+    noted: Mapping[str, str] = known.progress.get("outcomes", {})
+    for cell in places_of(job).values():
+        if cell in noted:
+            yield cell, noted[cell]
+        elif desk.done(_key(job, cell)) is not None:
             (last,) = desk.events(cell, ours=True)[-1:]
-            skipped = last.what == "skipped"
-            outcomes[cell] = f"skipped: {last.details['words']}" if skipped else "measured"
-    return outcomes
+            yield cell, f"skipped: {last.details['words']}" if last.what == "skipped" else "measured"

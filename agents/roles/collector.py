@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from agents.role import Action, Case, Duty, Effect, Issue, Keep, Qualify, Role, Send, Start
+from agents.role import Action, Case, Duty, Effect, Issue, Keep, Qualify, Role, Send
+from agents.roles import station
 from agents.roles.deliveries import SUPPLIER
 from agents.roles.dismantler import CANCEL, called_off, receipt_of, transport
 from agents.roles.life import Form, happened, known, latest, lineage, only_about
@@ -125,18 +126,11 @@ class WeighForm(Form):
     other_kg: Decimal = Field(default=Decimal(0), ge=0, le=2000, title="Other (kg)")
 
 
-class DiagnoseForm(Form):
-    """Which cells are on the rack, in the order of its channels."""
-
-    cells: tuple[Code, ...] = Field(min_length=1, max_length=33, title="Cells, by channel")
-    temperature_c: Decimal = Field(ge=-20, le=60, title="Room temperature (°C)")
-    soc_pct: Decimal | None = Field(default=None, ge=0, le=100, title="State of charge (%)")
-
-
 class MeasuredForm(Form):
     """A measurement as the station wrote it."""
 
     measurement: dict[str, Any] = Field(title="Measurement")
+    job: str = Field(default="", max_length=40, title="Job it was made in")
 
 
 class SkippedForm(Form):
@@ -145,6 +139,7 @@ class SkippedForm(Form):
     cell: Code = Field(title="Cell code")
     reason: str = Field(min_length=1, max_length=40, title="Reason")
     words: str = Field(min_length=1, max_length=400, title="In words")
+    job: str = Field(default="", max_length=40, title="Job it was tried in")
 
 
 class GradeForm(Form):
@@ -237,20 +232,6 @@ def weigh_materials(form: WeighForm, case: Case) -> list[Effect]:
     return effects
 
 
-def diagnose_cells(form: DiagnoseForm, case: Case) -> list[Effect]:
-    """Have the station measure the cells on the rack."""
-    known(case.books, form.cells, "cell")
-    if len(set(form.cells)) < len(form.cells):
-        raise Invalid("a cell cannot be on two channels")
-    details = {
-        "cells": list(form.cells),
-        "temperature_c": str(form.temperature_c),
-        "soc_pct": str(form.soc_pct) if form.soc_pct is not None else None,
-        "operator": case.user or case.books.company.name,
-    }
-    return [Start("diagnosis", details)]
-
-
 def record_measurement(form: MeasuredForm, case: Case) -> list[Effect]:
     """Keep a measurement and issue what it says about the cell's state of health."""
     from analysis.result import Estimate  # numpy behind these, needed here only
@@ -293,7 +274,11 @@ def record_measurement(form: MeasuredForm, case: Case) -> list[Effect]:
         instruments=(str(measured.meter), str(measured.switch)),
     )
     result = f"{claim.soh_pct} %" if value else "not-assessable"
-    details = {"method": f"{found.method} {found.version}", "result": result}
+    details = {
+        "method": f"{found.method} {found.version}",
+        "result": result,
+        "see_to": [warning.words for warning in station.care_of(case.books).warnings(measured)],
+    }
     return [
         Keep(measured.cell, measured.digest, measured.to_json()),
         Issue(claim, measured.cell),
@@ -305,6 +290,7 @@ def record_measurement(form: MeasuredForm, case: Case) -> list[Effect]:
             evidence=(measured.digest,),
             who=measured.operator,
         ),
+        *station.came_of(case, form.job, measured.cell),
     ]
 
 
@@ -316,7 +302,10 @@ def record_skip(form: SkippedForm, case: Case) -> list[Effect]:
     """Note that a cell could not be measured, and why."""
     known(case.books, [form.cell], "cell")
     details = {"reason": form.reason, "words": form.words}
-    return [happened(case, form.cell, "skipped", how=form.words, details=details)]
+    return [
+        happened(case, form.cell, "skipped", how=form.words, details=details),
+        *station.came_of(case, form.job, form.cell, form.words),
+    ]
 
 
 def grade_items(form: GradeForm, case: Case) -> list[Effect]:
@@ -376,7 +365,7 @@ COLLECTOR = Role(
         Action("store-items", "Store items", StoreForm, store_items),
         Action("disassemble-pack", "Disassemble a pack", DisassembleForm, disassemble_pack),
         Action("weigh-materials", "Weigh the sorted materials", WeighForm, weigh_materials),
-        Action("diagnose-cells", "Diagnose the cells on the rack", DiagnoseForm, diagnose_cells),
+        *station.ACTIONS,
         Action("record-measurement", "Record a measurement", MeasuredForm, record_measurement),
         Action("record-skip", "Record that a cell was not measured", SkippedForm, record_skip),
         Action("grade-items", "Grade items", GradeForm, grade_items),

@@ -25,8 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import StatementError
 
-from agents.ports import AwaitedFile, Copy, Delivery, Job, JobState, Letter, Pass, User
-from agents.role import Company, Dealing, Evidence, Held, Item, Peer, Publication
+from agents.ports import AwaitedFile, Copy, Delivery, Letter, Pass, User
+from agents.role import Company, Dealing, Evidence, Held, Item, Job, JobState, Peer, Publication
 from agents.store import tables
 from agents.store.cache import Cache, Layers
 from agents.store.statements import AWAITED, DEAD, LETTER, PEER, QUEUED, WAITING, Prepared, statements
@@ -805,10 +805,11 @@ class SqlDesk:
         query = select(*_EVIDENCE, c.link, c.key, c.peer).where(c.state == AWAITED).order_by(c.number)
         return [AwaitedFile(Evidence(*row[:5]), *row[5:]) for row in self._all(query)]
 
-    def measurements(self, item: str) -> list[Mapping[str, Any]]:
-        """List the stored measurements of a cell, oldest first, each in its JSON form."""
+    def measurements(self, item: str, latest: int | None = None) -> list[Mapping[str, Any]]:
+        """List the stored measurements of a cell, oldest first, each in its JSON form; or the latest few."""
         c = measurement.c
-        return [m for (m,) in self._all(select(c.measurement).where(c.item == item).order_by(c.number))]
+        query = select(c.measurement).where(c.item == item).order_by(c.number.desc()).limit(latest)
+        return [m for (m,) in reversed(self._all(query))]
 
     def prediction_inputs(self, subject: str) -> Mapping[str, Any] | None:
         """Return the kept inputs of the prediction about a pseudonym."""
@@ -835,6 +836,16 @@ class SqlDesk:
         """Note that a worker is trained for something."""
         values = {"worker": worker, "qualification": qualification}
         self._keep(tables.qualification, "worker", "qualification", **values)
+
+    def note(self, name: str) -> Mapping[str, Any]:
+        """Return what a role noted under a name; nothing where it has not."""
+        value = self.setting(f"note {name}")
+        found: Mapping[str, Any] = json.loads(value) if value else {}
+        return found
+
+    def keep_note(self, name: str, value: Mapping[str, Any]) -> None:
+        """Note something under a name, in place of what stood there."""
+        self.set(f"note {name}", json.dumps(value, ensure_ascii=False))
 
     # Clicks and jobs
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from agents.ports import Desk, Job, Letter, Pass, User
-from agents.role import Action, Dealing, Evidence, Held, Item, Peer, Play, Rank, ancestry
+from agents.ports import Desk, Letter, Pass, User
+from agents.role import Action, Dealing, Evidence, Held, Item, Job, Peer, Play, Rank, ancestry
 from agents.service import Done, about, roles_of, told_of
 from agents.web.context import Context
 from credentials.integrity import verify

@@ -16,6 +16,7 @@ from agents.roles import ROLES
 from agents.roles.common import COMMON
 from agents.web import openapi, pages, problems, public, render, rest
 from credentials import integrity, jwt, sdjwt, seals, webvh
+from instruments import care, station
 from protocols.catalogue import PROTOCOLS
 from protocols.membership import MEMBERSHIP
 from quality import lifecycle
@@ -100,6 +101,8 @@ def _pages() -> Iterator[Text]:
         yield "", words
     for seal in (integrity, jwt, sdjwt, webvh, seals):
         yield from (("", words) for words in seal.WORDS.values())
+    for seen in (care, station):
+        yield from (("", words) for words in seen.WORDS.values())
 
 
 def _faults() -> Iterator[Text]:

@@ -35,13 +35,34 @@ def test_two_scans_a_cell_in_either_order(load: dict[int, str], random: object) 
     assert scans([*lines, "start", "ignored"]) == (unique,)
 
 
-def test_a_later_scan_corrects_the_former() -> None:
-    assert scans(["A", "101", "B", "102", "A", "103", "C", "102"]) == ({102: "C", 103: "A"},)
-    assert scans(["A", "101", "B", "A2", "102"]) == ({101: "A", 102: "A2"},)
-    assert scans(["A", "1:101", "B", "2:101", "A", "2:102"], racks=2) == ({}, {101: "B", 102: "A"})
+def test_a_scan_is_taken_back_by_undo() -> None:
+    assert scans(["A", "101", "B", "102", "undo", "B", "103"]) == ({101: "A", 103: "B"},)
+    assert scans(["A", "101", "B", "undo", "A2", "102"]) == ({101: "A", 102: "A2"},)
 
 
-@pytest.mark.parametrize("lines", [["A"], ["101"], ["A", "101", "B"], ["A", "999"]])
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["A", "A"], "A was scanned just now; scan its channel"),
+        (["A", "B"], "scan the channel of A first, or undo"),
+        (["A", "101", "A"], "A is on channel 101 already"),
+        (["A", "101", "101"], "channel 101 is taken by A"),
+        (["101", "102"], "scan the cell on channel 101 first, or undo"),
+        (["A", "999"], "there is no channel 999 here"),
+        (["A", "2:101"], "there is no channel 2:101 here"),
+        (["undo"], "there is nothing to undo"),
+    ],
+)
+def test_a_wrong_scan_is_told_and_changes_nothing(lines: list[str], words: str) -> None:
+    with pytest.raises(Invalid, match=words):
+        scans(lines)
+    told: list[str] = []
+    tidy = [*lines, "undo", "undo", "undo"]
+    scans(tidy, tell=lambda fault: told.append(str(fault)))
+    assert told[0] == words
+
+
+@pytest.mark.parametrize("lines", [["A"], ["101"], ["A", "101", "B"]])
 def test_a_scan_without_partner_is_told(lines: list[str]) -> None:
     with pytest.raises(Invalid, match="was scanned without"):
         scans(lines)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents.ports import Job
+from agents.role import Job
 from agents.trace import Trace
 from schemas.claims import Member
 from tests.scenarios.town import (

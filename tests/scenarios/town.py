@@ -19,9 +19,9 @@ from typing import Any
 from uuid import uuid4
 
 from agents.acapy import wire
-from agents.gateways.bench import Bench, channels
-from agents.ports import Desk, Enclosure, Job, Letter, Parcel, Verdict
-from agents.role import Company, Item, Peer
+from agents.gateways.bench import Bench
+from agents.ports import Desk, Enclosure, Letter, Parcel, Verdict
+from agents.role import Company, Item, Job, Peer
 from agents.roles import play
 from agents.service import Agent, Done
 from agents.store import SqlStore, open_store
@@ -31,6 +31,7 @@ from credentials.keys import LocalSigner
 from credentials.resolution import KeyResolver
 from credentials.vc import credential
 from governance.framework import FRAMEWORK
+from instruments.load import RELAYS
 from instruments.rack import Trouble, populate, serve
 from protocols.exchange import Exchange, Protocol
 from quality.lifecycle import Life
@@ -461,9 +462,10 @@ def spelt(desk: Desk, peer: str) -> list[str]:
 async def diagnose(town: Town, cells: Sequence[str], *bad: int, soc_pct: str | None = "50") -> Job:
     """Measure cells on a rack of their own, with bad contacts at some places (from 0); return the job."""
     done = await town.say(COLLECTOR, "diagnose-cells", cells=cells, temperature_c="25", soc_pct=soc_pct)
-    troubles = {channels(len(cells))[place]: Trouble.OPEN for place in bad}
+    troubles = {RELAYS[place]: Trouble.OPEN for place in bad}
     async with serve(populate(cells, troubles=troubles), time_scale=0) as rack:
-        bench = Bench(town.agents[COLLECTOR], rack.meter_resource, rack.switch_resource)
+        racks = [(rack.meter_resource, rack.switch_resource)]
+        bench = Bench(town.agents[COLLECTOR], racks, town.folder / "shifts")
         await bench.work(await job(town, done.jobs[0]))
     return await job(town, done.jobs[0])
 

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from agents.gateways.bench import Bench, channels
-from agents.ports import Desk, Job
+from agents.gateways.bench import Bench
+from agents.ports import Desk
+from agents.role import Job
 from instruments.rack import Rack, Trouble, populate, serve
-from instruments.sw1001 import Mainframe
 from tests.scenarios.town import COLLECTOR, DISMANTLER, Town, collect, job, take_apart, town
 
 CELLS = 4
@@ -37,7 +37,9 @@ async def rack() -> AsyncIterator[Rack]:
 
 
 def bench(t: Town, rack: Rack) -> Bench:
-    return Bench(t.agents[COLLECTOR], rack.meter_resource, rack.switch_resource, poll_s=0.01)
+    racks = [(rack.meter_resource, rack.switch_resource)]
+    made = t.agents[COLLECTOR].works = Bench(t.agents[COLLECTOR], racks, t.folder / "shifts", poll_s=0.01)
+    return made
 
 
 async def the_job(t: Town) -> Job:
@@ -75,11 +77,6 @@ async def recorded(t: Town) -> Counter[str]:
 
 
 ONCE = Counter({"diagnosed": 3, "skipped": 1, "measurements": 3, "results": 3})
-
-
-def test_the_channels_are_those_of_the_switch() -> None:
-    relays = list(Mainframe().relays())
-    assert channels(len(relays)) == relays
 
 
 async def test_every_cell_gets_one_outcome(t: Town, rack: Rack) -> None:
@@ -135,7 +132,8 @@ async def test_a_cell_recorded_just_before_a_crash_is_not_measured_again(t: Town
 
 
 async def test_a_job_waits_with_its_reason_while_the_instruments_are_away(t: Town, rack: Rack) -> None:
-    away = Bench(t.agents[COLLECTOR], "TCPIP::127.0.0.1::9::SOCKET", "TCPIP::127.0.0.1::9::SOCKET", poll_s=0)
+    nowhere = [("TCPIP::127.0.0.1::9::SOCKET", "TCPIP::127.0.0.1::9::SOCKET")]
+    away = Bench(t.agents[COLLECTOR], nowhere, t.folder / "shifts", poll_s=0)
     await away.work(await the_job(t))
     found = await the_job(t)
     assert found.state == "queued"
@@ -150,7 +148,7 @@ async def test_a_stopped_job_stays_stopped_and_keeps_what_it_has(t: Town, rack: 
     working = bench(t, rack)
     work = asyncio.create_task(working.work(await the_job(t)))
     await until(t, lambda found: outcomes(found) >= 1)
-    working.stop()
+    await t.do(COLLECTOR, "stop-diagnosis")
     await work
     found = await the_job(t)
     assert rack.closed is None
@@ -161,7 +159,7 @@ async def test_a_stopped_job_stays_stopped_and_keeps_what_it_has(t: Town, rack: 
 
 
 async def test_a_cell_that_may_not_be_diagnosed_does_not_hold_up_the_others(t: Town, rack: Rack) -> None:
-    first = (await the_job(t)).details["cells"][0]
+    first = next(iter((await the_job(t)).details["places"].values()))
     await t.do(COLLECTOR, "note-nonconformity", item=first, what="swollen")
     await bench(t, rack).work(await the_job(t))
     found = await job(t, (await the_job(t)).id)
