@@ -1,4 +1,4 @@
-"""A diagnosis job survives crashes, a rack that is away, and a person who stops it."""
+"""The station in the agent: a diagnosis survives crashes, a rack that is away, and a person who stops it."""
 
 import asyncio
 from collections import Counter
@@ -8,8 +8,13 @@ import pytest
 
 from agents.gateways.bench import Bench
 from agents.ports import Desk
-from agents.role import Job
+from agents.role import Item, Job
+from agents.roles.station import load_of, places_of
 from instruments.rack import Rack, Trouble, populate, serve
+from instruments.shift import Journal, Order, run
+from instruments.station import Station
+from schemas.errors import Fault, Invalid, Misstep, Unknown
+from schemas.items import mint
 from tests.scenarios.town import COLLECTOR, DISMANTLER, Town, collect, job, take_apart, town
 
 CELLS = 4
@@ -54,6 +59,14 @@ async def until(t: Town, good: Callable[[Job], bool]) -> None:
             return
         await asyncio.sleep(0.005)
     raise AssertionError("the job never came that far")
+
+
+async def ended(t: Town, id: str) -> None:
+    for _ in range(6_000):
+        if (await job(t, id)).state not in {"queued", "running"}:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("the job never ended")
 
 
 def outcomes(found: Job) -> int:
@@ -144,14 +157,14 @@ async def test_a_job_waits_with_its_reason_while_the_instruments_are_away(t: Tow
     assert await recorded(t) == ONCE
 
 
-async def test_a_stopped_job_stays_stopped_and_keeps_what_it_has(t: Town, rack: Rack) -> None:
-    working = bench(t, rack)
-    work = asyncio.create_task(working.work(await the_job(t)))
-    await until(t, lambda found: outcomes(found) >= 1)
-    await t.do(COLLECTOR, "stop-diagnosis")
-    await work
+async def test_a_stopped_job_stays_stopped_and_keeps_what_it_has(t: Town) -> None:
+    async with serve(populate([f"cell {n}" for n in range(CELLS)]), time_scale=0.02) as rack:
+        work = asyncio.create_task(bench(t, rack).work(await the_job(t)))
+        await until(t, lambda found: outcomes(found) >= 1)
+        await t.do(COLLECTOR, "stop-diagnosis")
+        await work
+        assert rack.closed is None
     found = await the_job(t)
-    assert rack.closed is None
     assert found.state == "stopped"
     tally = await recorded(t)
     assert tally["diagnosed"] + tally["skipped"] == len(found.progress["outcomes"])
@@ -166,3 +179,112 @@ async def test_a_cell_that_may_not_be_diagnosed_does_not_hold_up_the_others(t: T
     assert found.state == "done"
     assert found.progress["outcomes"][first].startswith("not recorded: A cell that is quarantined cannot")
     assert (await recorded(t))["measurements"] == 2
+
+
+async def test_what_stands_in_the_journal_but_not_in_the_books_is_not_measured_again(
+    t: Town, rack: Rack
+) -> None:
+    """As after a power cut between the two: the racks had gone on, the books had not."""
+    the = await the_job(t)
+    load = {place.channel: cell for place, cell in places_of(the).items()}
+    path = t.folder / "shifts" / f"{the.id}.journal"
+    path.parent.mkdir()
+    with Journal(path) as journal:
+        station = Station(rack.meter_resource, rack.switch_resource, rack="1")
+        await asyncio.to_thread(run, {station: load}, Order("W-07", 25.0, 50.0), journal)
+    with path.open("ab") as file:
+        file.write(b'{"measured": {"cell": ')  # the line that the power cut off
+    relays = dict(rack.relay_counts)
+    await bench(t, rack).work(the)
+    assert (await the_job(t)).state == "done"
+    assert rack.relay_counts == relays
+    assert await recorded(t) == ONCE
+
+
+async def test_several_racks_are_one_shift_told_by_two_scans_a_cell(t: Town, rack: Rack) -> None:
+    await t.do(COLLECTOR, "stop-diagnosis")
+    cells = list(places_of(await the_job(t)).values())
+    async with serve(populate([f"other {n}" for n in range(2)]), time_scale=0) as second:
+        racks = [(r.meter_resource, r.switch_resource) for r in (rack, second)]
+        agent = t.agents[COLLECTOR]
+        working = agent.works = Bench(agent, racks, t.folder / "shifts", poll_s=0.01)
+        running = asyncio.create_task(working.run())
+        await working.settle()
+        await t.do(COLLECTOR, "unload-rack")
+        for cell, place in zip(cells, ("1:101", "1:102", "2:101", "2:102"), strict=True):
+            await t.do(COLLECTOR, "scan", scan=cell)
+            await t.do(COLLECTOR, "scan", scan=place)
+        await t.do(COLLECTOR, "record-room", temperature_c="24.8")
+        done = await t.do(COLLECTOR, "diagnose-cells", soc_pct="50")
+        await ended(t, done.jobs[0])
+        assert second.relay_counts == {101: 1, 102: 1}
+        assert await recorded(t) == ONCE
+        sight = working.look()
+        assert {(s.rack, s.channel) for s in sight.sweeps if s.whole} == {(1, 101), (2, 101), (2, 102)}
+        again = await t.do(COLLECTOR, "repeat-cells")
+        assert list(places_of(await job(t, again.jobs[0])).values()) == [cells[1]]
+        running.cancel()
+        await asyncio.wait({running})
+    measured = await t.read(COLLECTOR, lambda desk: desk.measurements(cells[2]))
+    assert [(m["rack"], m["channel"], m["temperature_c"]) for m in measured] == [("2", 101, 24.8)]
+
+
+async def test_a_stop_counts_even_before_the_rack_has_begun(t: Town, rack: Rack) -> None:
+    the = await the_job(t)
+    await t.do(COLLECTOR, "stop-diagnosis")
+    await bench(t, rack).work(the)
+    found = await the_job(t)
+    assert (found.state, found.progress["outcomes"], rack.relay_counts) == ("stopped", {}, {})
+    await t.do(COLLECTOR, "diagnose-cells", temperature_c="25", soc_pct="50")  # what was left is taken up
+    later = (await t.read(COLLECTOR, lambda desk: desk.jobs()))[-1]
+    await bench(t, rack).work(later)
+    assert await recorded(t) == ONCE
+
+
+async def test_a_wrong_scan_is_told_at_once_and_changes_nothing(t: Town) -> None:
+    cells = list(places_of(await the_job(t)).values())
+
+    async def told(kind: type[Fault], scan: str) -> str:
+        with pytest.raises(kind) as caught:
+            await t.do(COLLECTOR, "scan", scan=scan)
+        return str(caught.value)
+
+    assert "rack 1 is measuring" in await told(Misstep, "undo")
+    await t.do(COLLECTOR, "stop-diagnosis")
+    before = await t.read(COLLECTOR, load_of)
+    assert "is on channel 101 already" in await told(Invalid, cells[0])
+    assert "channel 101 is taken by" in await told(Invalid, "101")
+    assert "there is no channel 199 here" in await told(Invalid, "199")
+    assert "there is no channel 2:101 here" in await told(Invalid, "2:101")
+    other = "A" if cells[0][-1] != "A" else "B"
+    assert "its check character does not fit" in await told(Invalid, cells[0][:-1] + other)
+    assert "is not an item code" in await told(Invalid, "hello")
+    unknown = mint("cell", "P123456789", 1)
+    assert "we have no item" in await told(Unknown, unknown)
+    assert await t.read(COLLECTOR, load_of) == before
+
+
+async def test_a_cell_that_is_anothers_or_set_aside_is_not_taken(t: Town) -> None:
+    await t.do(COLLECTOR, "stop-diagnosis")
+    cells = list(places_of(await the_job(t)).values())
+    await t.do(COLLECTOR, "unload-rack")
+    await t.do(COLLECTOR, "note-nonconformity", item=cells[0], what="swollen")
+    with pytest.raises(Misstep, match="cannot be measured: it is quarantined"):
+        await t.do(COLLECTOR, "scan", scan=cells[0])
+    theirs = Item(mint("cell", "P123456789", 1), "cell", "did:key:another")
+    await t.write(COLLECTOR, lambda desk: desk.keep_item(theirs))
+    with pytest.raises(Misstep, match="belongs to another company"):
+        await t.do(COLLECTOR, "scan", scan=theirs.code)
+
+
+async def test_what_there_is_to_see_to_stands_with_the_diagnosis(t: Town, rack: Rack) -> None:
+    await t.do(COLLECTOR, "record-calibration", serial="SIM000000", calibrated_until="2020-01-31")
+    await t.do(COLLECTOR, "record-room", temperature_c="22.5")
+    await bench(t, rack).work(await the_job(t))
+    cell = next(iter(places_of(await the_job(t)).values()))
+    (event,) = [e for e in await t.read(COLLECTOR, lambda d: d.events(cell)) if e.what == "diagnosed"]
+    assert list(event.details["see_to"]) == [
+        "no zero adjustment is named",
+        "the calibration of SIM000000 ended on 2020-01-31",
+        "the room had 22.5 °C, but 25.0 °C was told",
+    ]
