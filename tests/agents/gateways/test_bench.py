@@ -283,8 +283,8 @@ async def test_what_there_is_to_see_to_stands_with_the_diagnosis(t: Town, rack: 
     await bench(t, rack).work(await the_job(t))
     cell = next(iter(places_of(await the_job(t)).values()))
     (event,) = [e for e in await t.read(COLLECTOR, lambda d: d.events(cell)) if e.what == "diagnosed"]
-    assert list(event.details["see_to"]) == [
+    assert event.details["see_to"] == (
         "no zero adjustment is named",
         "the calibration of SIM000000 ended on 2020-01-31",
         "the room had 22.5 °C, but 25.0 °C was told",
-    ]
+    )
