@@ -280,7 +280,8 @@ def _signer(proof: Mapping[str, Any], case: _Case) -> str:
 
 def _key(proof: Mapping[str, Any], case: _Case) -> bytes:
     did, url = _method_url(proof)
-    return speaking_key(case.resolver, did, url, case.purpose)
+    when = moment(proof["created"]) if "created" in proof else None
+    return speaking_key(case.resolver, did, url, case.purpose, when=when)
 
 
 def _covered(proof: Mapping[str, Any], proofs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

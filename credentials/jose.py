@@ -80,7 +80,7 @@ def examine(
     found.ask("token.header", header_right, token.header, typ)
     found.about = {}
     method = found.ask("token.signer", _signer, token.header, author)
-    key = found.ask("token.key", _key, resolver, method, purpose)
+    key = found.ask("token.key", _key, resolver, method, purpose, token)
     if found.ask("token.signature", signature_right, token, key) and author is not None:
         found.signers.append(author)
 
@@ -152,7 +152,8 @@ def _signer(header: Mapping[str, Any], author: str | None) -> str:
     return str(method)
 
 
-def _key(resolver: Resolver, method: str | None, purpose: str) -> bytes:
+def _key(resolver: Resolver, method: str | None, purpose: str, token: Token) -> bytes:
     if method is None:
         raise Invalid("Nobody can tell which key should have signed it.")
-    return speaking_key(resolver, method.split("#")[0], method, purpose)
+    when = instant(token.payload, "iat")
+    return speaking_key(resolver, method.split("#")[0], method, purpose, when=when)

@@ -7,10 +7,12 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
 from credentials import keys
+from credentials.moments import moment
 from schemas.errors import Invalid, Unknown
 
 _DID = re.compile("did:([a-z0-9]+):[A-Za-z0-9._:%-]{1,2000}")
@@ -22,12 +24,13 @@ PURPOSES = frozenset({"assertionMethod", "authentication", "capabilityInvocation
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One public key of a DID, and what its holder may do with it."""
+    """One public key of a DID, what its holder may do with it, and until when, if it was taken back."""
 
     id: str
     controller: str
     public_key: bytes
     purposes: frozenset[str] = PURPOSES
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,11 @@ def method_name(did: str, /) -> str:
     return match[1]
 
 
-def speaking_key(resolver: Resolver, did: str, url: str, purpose: str, /) -> bytes:
-    """Return the public key named `url` that may speak for a DID in this way, or raise a Fault."""
+def speaking_key(resolver: Resolver, did: str, url: str, purpose: str, /, *, when: datetime | None) -> bytes:
+    """Return the public key named `url` that may speak for a DID in this way, or raise a Fault.
+
+    `when` is the time that the seal names; of a key that was taken back, only what it sealed before counts.
+    """
     document = resolver.resolve(did)
     method = document.method(url)
     if document.id != did or method is None or method.controller != did:
@@ -68,6 +74,8 @@ def speaking_key(resolver: Resolver, did: str, url: str, purpose: str, /) -> byt
         raise Invalid("{signer} has been given up by its owner.", signer=did)
     if purpose not in method.purposes:
         raise Invalid("The key {key} may not be used for {purpose}.", key=url, purpose=purpose)
+    if method.until is not None and (when is None or when >= method.until):
+        raise Invalid("The key {key} was taken back on {until}.", key=url, until=method.until.isoformat())
     return method.public_key
 
 
@@ -128,7 +136,10 @@ def _method(name: str, item: dict[str, Any], purposes: frozenset[str]) -> Method
     key, controller = item.get("publicKeyMultibase"), item.get("controller")
     if item.get("type") not in _KEY_TYPES or not isinstance(key, str) or not key.startswith("z6Mk"):
         return None
-    return Method(name, controller if isinstance(controller, str) else "", keys.public_key(key), purposes)
+    # W3C Controlled Identifiers 1.0: no proof of that time or later is to be believed.
+    ends = [moment(item[end]) for end in ("revoked", "expires") if end in item]
+    owner = controller if isinstance(controller, str) else ""
+    return Method(name, owner, keys.public_key(key), purposes, min(ends, default=None))
 
 
 @dataclass(slots=True)
