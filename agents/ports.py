@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from agents.role import Books, Evidence, Held, Item, Job, JobState, Peer, Rank
+from governance.dids import Kept as Log
 from protocols.exchange import Exchange, Said
 from schemas.events import Event
 
@@ -281,6 +282,44 @@ class Desk(Books, Protocol):
 
     def keep_copy(self, copy: Copy) -> None:
         """Keep a copy in the place of the one before; of too many, those fetched longest ago go."""
+        ...
+
+    # The registry of DIDs, which a governance authority keeps
+
+    def did_log(self, name: str) -> Log | None:
+        """Return the log that is registered under a name; no name is the authority's own."""
+        ...
+
+    def keep_did_entry(self, id: str, log: Log) -> None:
+        """Add the last entry of a log, and its witness's approvals."""
+        ...
+
+    def dids(self) -> list[tuple[str, str]]:
+        """List the names that are registered, each with its DID."""
+        ...
+
+    def whois(self, name: str) -> str:
+        """Return the presentation that the holder of a DID shows of itself, or nothing."""
+        ...
+
+    def keep_whois(self, name: str, text: str) -> None:
+        """Keep what the holder of a DID shows of itself."""
+        ...
+
+    def did_code(self, name: str) -> str | None:
+        """Return the digest of the code with which a name can be registered, if it has not expired."""
+        ...
+
+    def did_codes(self) -> list[tuple[str, datetime]]:
+        """List the names for which there is a code, each with the time when it expires."""
+        ...
+
+    def keep_did_code(self, name: str, digest: str, expires: datetime) -> None:
+        """Let whoever has a code register a name; a code before it ends."""
+        ...
+
+    def drop_did_code(self, name: str) -> None:
+        """End the code for a name."""
         ...
 
     # Who may use this agent

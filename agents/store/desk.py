@@ -34,6 +34,9 @@ from agents.store.tables import (
     account,
     alias,
     credential,
+    did,
+    did_code,
+    did_entry,
     done,
     entry,
     evidence,
@@ -50,6 +53,7 @@ from agents.store.tables import (
     setting,
 )
 from agents.store.tables import event as event_table
+from governance.dids import Kept as Log
 from protocols.catalogue import PROTOCOLS
 from protocols.exchange import Exchange, Message, Protocol, Said, Unreadable
 from schemas.claims import Member, MembershipRegister
@@ -905,6 +909,57 @@ class SqlDesk:
                 return
             self._write(delete(tables.copy).where(c.name == name))
             count, total = count - 1, total - size
+
+    # The registry of DIDs
+
+    def did_log(self, name: str) -> Log | None:
+        """Return the log that is registered under a name; no name is the authority's own."""
+        approvals = self._value(select(did.c.approvals).where(did.c.name == name))
+        if approvals is None:
+            return None
+        query = select(did_entry.c.line).where(did_entry.c.name == name).order_by(did_entry.c.number)
+        return Log(name, tuple(row[0] for row in self._all(query)), approvals)
+
+    def keep_did_entry(self, id: str, log: Log) -> None:
+        """Add the last entry of a log, and its witness's approvals."""
+        if not self._keep(did, "name", name=log.name, id=id, approvals=log.approvals, whois=""):
+            change = update(did).where(did.c.name == log.name)
+            self._write(change.values(approvals=log.approvals))
+        self._write(
+            insert(did_entry).inline(), {"name": log.name, "number": len(log.lines), "line": log.lines[-1]}
+        )
+
+    def dids(self) -> list[tuple[str, str]]:
+        """List the names that are registered, each with its DID."""
+        return [(row.name, row.id) for row in self._all(select(did.c.name, did.c.id).order_by(did.c.name))]
+
+    def whois(self, name: str) -> str:
+        """Return the presentation that the holder of a DID shows of itself, or nothing."""
+        return str(self._value(select(did.c.whois).where(did.c.name == name)) or "")
+
+    def keep_whois(self, name: str, text: str) -> None:
+        """Keep what the holder of a DID shows of itself."""
+        self._write(update(did).where(did.c.name == name).values(whois=text))
+
+    def did_code(self, name: str) -> str | None:
+        """Return the digest of the code with which a name can be registered, if it has not expired."""
+        query = select(did_code.c.digest).where(did_code.c.name == name, did_code.c.expires > self.now)
+        digest: str | None = self._value(query)
+        return digest
+
+    def did_codes(self) -> list[tuple[str, datetime]]:
+        """List the names for which there is a code, each with the time when it expires."""
+        query = select(did_code.c.name, did_code.c.expires).where(did_code.c.expires > self.now)
+        return [(row.name, row.expires) for row in self._all(query.order_by(did_code.c.name))]
+
+    def keep_did_code(self, name: str, digest: str, expires: datetime) -> None:
+        """Let whoever has a code register a name; a code before it ends."""
+        self._write(delete(did_code).where(did_code.c.expires <= self.now))
+        self._put(did_code, "name", name=name, digest=digest, expires=expires)
+
+    def drop_did_code(self, name: str) -> None:
+        """End the code for a name."""
+        self._write(delete(did_code).where(did_code.c.name == name))
 
     # Who may use this agent
 

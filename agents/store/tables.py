@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 # The revision the tables below stand at; a test holds it to the newest migration.
-REVISION = "0003"
+REVISION = "0004"
 
 
 class Moment(TypeDecorator[datetime]):
@@ -369,5 +369,32 @@ login_failure = Table(
     Index("ix_login_failure_who", "who", "at"),
 )
 
+# The registry of DIDs, kept by a governance authority. The authority's own DID has no name.
+did = Table(
+    "did",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("approvals", Text, nullable=False),
+    Column("whois", Text, nullable=False),
+)
+
+did_entry = Table(
+    "did_entry",
+    METADATA,
+    Column("name", Text, ForeignKey("did.name"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("line", Text, nullable=False),
+)
+
+# Names that may be registered, each once, by whoever has the code with this digest.
+did_code = Table(
+    "did_code",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("expires", Moment, nullable=False),
+)
+
 # Rows are added to these and never changed or removed, which triggers see to.
-APPEND_ONLY = ("event", "measurement")
+APPEND_ONLY = ("event", "measurement", "did_entry")

@@ -4,6 +4,7 @@ from aiohttp import web
 
 from agents.accounts import Door
 from agents.web.context import Context, Invitations
+from agents.web.dids import add_dids
 from agents.web.gate import CONTEXT, DOOR, SHOW_PROBLEM, dressed, explained, introduced, must_be
 from agents.web.openapi import document
 from agents.web.pages import add_pages, show_problem
@@ -27,6 +28,8 @@ def site(context: Context) -> web.Application:
     app[CONTEXT] = context
     app[DOOR] = Door(context.agent.store)
     app[SHOW_PROBLEM] = show_problem
+    if context.registrar is not None:
+        add_dids(app, context.registrar)
     add_routes(app)
     add_pages(app)
     add_public(app)

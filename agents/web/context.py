@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta, timezone, tzinfo
 from typing import Protocol
 
+from agents.dids import Registrar
 from agents.evidence import Vault
 from agents.service import Agent
 
@@ -26,7 +27,8 @@ class Context:
     """One company's agent and what stands around it.
 
     `ready` names what is not ready yet and why (empty when all is); `breakers` gives the state of each
-    peer's circuit breaker; `public_url` is how the site is reached from outside, and stands in every link.
+    peer's circuit breaker; `public_url` is how the site is reached from outside, and stands in every link;
+    `registrar` keeps the registry of DIDs, where this is the authority's site.
     """
 
     agent: Agent
@@ -37,3 +39,4 @@ class Context:
     breakers: Callable[[], Mapping[str, str]] = dict
     zone: tzinfo = field(default=timezone(timedelta(hours=9), "JST"))
     version: str = ""
+    registrar: Registrar | None = None

@@ -72,7 +72,11 @@ def for_programs(request: web.Request) -> bool:
     """Say whether the caller wants problems as JSON."""
     if (told := request.get(AS_PROGRAM)) is not None:
         return bool(told)
-    return request.path.startswith("/api/") or request.path in {"/openapi.json", "/ready", "/metrics"}
+    return request.path.startswith(("/api/", "/dids")) or request.path in {
+        "/openapi.json",
+        "/ready",
+        "/metrics",
+    }
 
 
 # Cookies. Browsers do not tell ports apart, and several agents may share a host: each has names of its own.

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from agents.store.migrations.triggers import append_only
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -274,26 +276,6 @@ def upgrade() -> None:
 
     append_only("event")
     append_only("measurement")
-
-
-def append_only(table: str) -> None:
-    """Have the database refuse to change or remove rows of a table."""
-    words = f"rows of {table} are never changed or removed"
-    if op.get_bind().dialect.name == "sqlite":
-        for what in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_refuses_{what.lower()} BEFORE {what} ON {table}"
-                f" BEGIN SELECT RAISE(ABORT, '{words}'); END"
-            )
-        return
-    op.execute(
-        f"CREATE FUNCTION {table}_stays() RETURNS trigger LANGUAGE plpgsql AS"
-        f" $$ BEGIN RAISE EXCEPTION '{words}' USING ERRCODE = 'integrity_constraint_violation'; END $$"
-    )
-    op.execute(
-        f"CREATE TRIGGER {table}_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
-        f" FOR EACH STATEMENT EXECUTE FUNCTION {table}_stays()"
-    )
 
 
 def downgrade() -> None:

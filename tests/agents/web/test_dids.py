@@ -1,0 +1,146 @@
+"""The registry's door: what everybody reads, and what hostile clients send."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from agents.dids import MOST_BYTES, Registrar
+from agents.web import Context, site
+from credentials import webvh
+from credentials.resolution import did_document
+from governance import dids
+from tests.governance.registered import REGISTRY, START, WITNESS, Holder
+
+from .world import Street
+
+
+class Desk:
+    """A registry behind its site, and a client of it."""
+
+    def __init__(self, client: TestClient[Any, Any], registrar: Registrar) -> None:
+        self.client, self.registrar = client, registrar
+
+    async def post(self, path: str, body: Any, status: int = 200) -> Any:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        async with self.client.post(path, data=data, headers={"Content-Type": "application/json"}) as answer:
+            text = await answer.text()
+            assert answer.status == status, text
+            return json.loads(text) if text else None
+
+    async def get(self, path: str, status: int = 200) -> str:
+        async with self.client.get(path) as answer:
+            assert answer.status == status, await answer.text()
+            return await answer.text()
+
+    async def register(self, name: str = "kita") -> Holder:
+        holder = Holder(name)
+        code = await self.registrar.admit(name)
+        await self.post(f"/dids/{name}", {"entry": holder.first(), "code": code})
+        holder.kept = await self.registrar.log(name)
+        return holder
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    street = Street(tmp_path)
+    house = street.open("Battery Office", "governance-authority")
+    registrar = Registrar(house.store, REGISTRY, WITNESS)
+    context = Context(
+        house.agent, house.vault, street.invitations(house), "http://127.0.0.1:1", registrar=registrar
+    )
+    own = Holder("")
+    await registrar.take("", own.first())
+    async with TestClient(TestServer(site(context))) as client:
+        yield Desk(client, registrar)
+    street.close()
+
+
+@pytest.mark.parametrize("folder", ["", "/dids"])
+async def test_whoever_asks_finds_what_verifies(desk: Desk, folder: str) -> None:
+    holder = await desk.register()
+    for name, kept, did in (
+        ("kita", holder.kept, holder.history.did),
+        (".well-known", await desk.registrar.log(""), (await desk.registrar.history("")).did),
+    ):
+        log, approvals = [
+            await desk.get(f"{folder}/{name}/{file}") for file in ("did.jsonl", "did-witness.json")
+        ]
+        assert log == kept.log
+        report = webvh.verify(did, log, approvals, now=START.replace(year=2100))
+        assert report.verified
+        web = json.loads(await desk.get(f"{folder}/{name}/did.json"))
+        assert did in web["alsoKnownAs"]
+        assert did_document(web).id == dids.twin(did)
+    assert json.loads(await desk.get("/dids")) == {"host": REGISTRY.host, "witness": WITNESS.did}
+
+
+async def test_what_nobody_registered_is_not_there(desk: Desk) -> None:
+    for path in (
+        "/kita/did.jsonl",
+        "/kita/did-witness.json",
+        "/kita/did.json",
+        "/kita/whois.vp",
+        "/whois.vp",
+    ):
+        await desk.get(path, 404)
+
+
+@pytest.mark.parametrize("path", ["/dids/kita", "/dids/minato", "/dids/.well-known", "/dids/%2e%2e%2fkita"])
+async def test_nobody_posts_to_anothers_name(desk: Desk, path: str) -> None:
+    await desk.register()
+    intruder = Holder("minato")
+    before = await desk.get("/kita/did.jsonl")
+    async with desk.client.post(path, json={"entry": intruder.first(), "code": "minato.guess"}) as answer:
+        assert answer.status in {403, 404, 409, 422}
+    assert await desk.get("/kita/did.jsonl") == before
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"[]", 400),
+        (b"{", 400),
+        (b'{"entry": {}, "entry": {}}', 400),
+        (b'{"entry": 1e999}', 400),
+        (b"[" * 100_000, 400),
+        (b"\xff", 400),
+        (b'{"more": 1}', 422),
+        (b'{"code": 5}', 422),
+        (b'{"entry": null}', 422),
+        (b'{"entry": {}}', 422),
+        (b'{"entry": "' + b"x" * MOST_BYTES + b'"}', 413),
+    ],
+)
+async def test_any_bytes_are_answered_in_words(desk: Desk, body: bytes, status: int) -> None:
+    await desk.register()
+    problem = await desk.post("/dids/kita", body, status)
+    assert problem["detail"]
+
+
+async def test_ten_thousand_entries_are_refused_at_once(desk: Desk) -> None:
+    holder = await desk.register()
+    entry = holder.next() | {"versionId": holder.next()["versionId"].replace("2-", "10001-", 1)}
+    assert (await desk.post("/dids/kita", {"entry": entry}, 409))["code"] == "out-of-step"
+    many = {"entry": [holder.next()] * 10_000}
+    await desk.post("/dids/kita", many, 413)
+
+
+async def test_a_fork_a_rollback_and_an_uncommitted_key_change_nothing(desk: Desk) -> None:
+    holder = await desk.register()
+    twin = Holder("kita")
+    twin.kept = holder.kept
+    fork = twin.next({**twin.history.last.document, "service": []})
+    await desk.post("/dids/kita", {"entry": holder.rotated()})
+    holder.kept = await desk.registrar.log("kita")
+    before = await desk.get("/kita/did.jsonl")
+    await desk.post("/dids/kita", {"entry": fork}, 409)
+    thief = Holder("thief").update_key()
+    await desk.post("/dids/kita", {"entry": holder.bent(thief)}, 422)
+    await desk.post("/dids/kita", {"entry": holder.bent(witness={})}, 422)
+    await desk.post("/dids/kita", {"entry": holder.entries()[0]})  # an old one again: nothing happens
+    assert await desk.get("/kita/did.jsonl") == before
