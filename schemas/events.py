@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.items import Kind
+from schemas.claim import ITEM, Evidence, ItemKind, Means
 
 CORRECTED, ANNULLED = "corrected", "annulled"
 
@@ -48,18 +48,43 @@ class Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, str_max_length=1000)
 
     id: UUID = Field(default_factory=uuid4)
-    item: str = Field(min_length=1, title="Item code")
-    kind: Kind = Field(title="Kind of item")
-    what: str = Field(min_length=1, max_length=40, title="What happened")
-    when: Annotated[AwareDatetime, AfterValidator(_utc)] = Field(title="When (UTC)")
-    who: str = Field(min_length=1, title="Who did it")
-    where: str = Field(default="", title="Where")
-    how: str = Field(default="", title="How")
-    details: Details = Field(default_factory=dict, validate_default=True, title="What was recorded")
-    evidence: tuple[str, ...] = Field(default=(), title="Digests of the evidence")
-    exchange: str = Field(default="", title="Exchange it belongs to")
-    message: str = Field(default="", title="Message it was recorded with, and stands or falls with")
-    corrects: UUID | None = Field(default=None, title="Event it corrects or annuls")
+    item: Annotated[str, ITEM] = Field(min_length=1, title="Item code")
+    kind: ItemKind
+    what: Annotated[
+        str,
+        Means(
+            "The step in the item's life, such as stored or diagnosed.", "品目に起きたこと。保管、診断など。"
+        ),
+    ] = Field(min_length=1, max_length=40, title="What happened")
+    when: Annotated[
+        AwareDatetime, AfterValidator(_utc), Means("When it happened.", "起きた時刻（UTC）。")
+    ] = Field(title="When (UTC)")
+    who: Annotated[str, Means("The person or company that did it.", "行った人または会社。")] = Field(
+        min_length=1, title="Who did it"
+    )
+    where: Annotated[str, Means("The place where it happened.", "起きた場所。")] = Field(
+        default="", title="Where"
+    )
+    how: Annotated[str, Means("How it was done, or why, in words.", "どのように、またはなぜ行ったか。")] = (
+        Field(default="", title="How")
+    )
+    details: Annotated[
+        Details,
+        Means("The figures and words that belong to it, by name.", "付随する数値や言葉。名前をつけて示す。"),
+    ] = Field(default_factory=dict, validate_default=True, title="What was recorded")
+    evidence: Evidence = ()
+    exchange: Annotated[
+        str, Means("The exchange between companies in which it happened.", "それが起きた会社間のやりとり。")
+    ] = Field(default="", title="Exchange it belongs to")
+    message: Annotated[
+        str,
+        Means(
+            "The message that it stands or falls with.", "それとともに成り立ち、また取り消されるメッセージ。"
+        ),
+    ] = Field(default="", title="Message it was recorded with, and stands or falls with")
+    corrects: Annotated[
+        UUID | None, Means("The event that this one corrects or annuls.", "訂正または取り消される事象。")
+    ] = Field(default=None, title="Event it corrects or annuls")
 
     @model_validator(mode="after")
     def _names_what_it_changes(self) -> Self:

@@ -1,13 +1,16 @@
-"""What credentials say, published: a JSON Schema (2020-12) of each claim type, one JSON-LD context of all.
+"""What credentials say, published: JSON Schemas (2020-12), a JSON-LD context, a vocabulary in two languages.
 
-Both are made from the claim types alone. One word has one meaning: a name that two claims use is of the same
-kind in both. Every file is named by the digest of its bytes, so what a credential once pointed to stays.
+All are made from the claim types alone. One word has one meaning: a name that two claims use is of the same
+kind in both, and defined alike. Every file is named by the digest of its bytes, so what a credential once
+pointed to stays.
 """
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cache
 from hashlib import sha256
 from types import MappingProxyType, UnionType
 from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin
@@ -16,7 +19,9 @@ from uuid import UUID
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from schemas.claim import Means
 from schemas.claims import CLAIMS, CONTEXT
+from schemas.units import unit_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCHEMAS = "https://w3id.org/meguri/schemas/v1"
@@ -31,6 +36,17 @@ _KINDS: Mapping[type, str] = {
 }
 _OTHERS = {"name": "https://schema.org/name"}
 """Words that the W3C's own context has defined already, and as what."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of credentials: its title, meaning and unit, and the claims it stands in."""
+
+    name: str
+    title: str
+    means: Means
+    unit: tuple[str, str] | None = None
+    claims: tuple[str, ...] = ()
 
 
 def schema(claim: str, /) -> dict[str, Any]:
@@ -61,13 +77,83 @@ def context() -> dict[str, Any]:
     return {"@context": {"@protected": True, **types, **_terms(*CLAIMS.values())}}
 
 
+def words() -> tuple[Word, ...]:
+    """Return the words that stand in claims, in the order of the alphabet, each with its one meaning."""
+    found: dict[str, Word] = {}
+    for claim in CLAIMS.values():
+        for model in _models(claim):
+            for name, info in model.model_fields.items():
+                if name == "id":
+                    continue
+                means = next((one for one in info.metadata if isinstance(one, Means)), None)
+                if means is None:
+                    raise ValueError(f"{name} of {model.__name__} is not defined")
+                known = found.get(name) or Word(name, info.title or name, means, unit_of(name))
+                if known.means != means:
+                    raise ValueError(f"{name} is defined in two ways, in {model.__name__} and elsewhere")
+                claims = dict.fromkeys((*known.claims, claim.__name__))
+                found[name] = replace(known, claims=tuple(claims))
+    return tuple(found[name] for name in sorted(found))
+
+
+def meaning(claim: str, /) -> Means:
+    """Return what a claim type states, in both languages."""
+    model = CLAIMS[claim]
+    return Means((model.__doc__ or "").strip().splitlines()[0], model.ja)
+
+
+def vocabulary() -> dict[str, Any]:
+    """Return every claim type and word, with definitions and unit, as RDF Schema in JSON-LD."""
+    graph: list[dict[str, Any]] = [
+        {"@id": VOCABULARY + name, "@type": "rdfs:Class", "rdfs:label": name, **_defined(meaning(name))}
+        for name in CLAIMS
+    ]
+    for word in words():
+        entry = {
+            "@id": _OTHERS.get(word.name, VOCABULARY + word.name),
+            "@type": "rdf:Property",
+            "rdfs:label": word.title,
+            **_defined(word.means),
+        }
+        if word.unit and word.unit[1]:
+            entry["qudt:ucumCode"] = word.unit[1]
+        graph.append(entry)
+    return {
+        "@context": {
+            "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+            "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
+            "qudt": "http://qudt.org/schema/qudt/",
+        },
+        "@graph": graph,
+    }
+
+
+def _defined(means: Means) -> dict[str, Any]:
+    return {
+        "rdfs:comment": [
+            {"@language": "en", "@value": means.en},
+            {"@language": "ja", "@value": means.ja},
+        ]
+    }
+
+
+def schema_digest(claim: str, /) -> str:
+    """Return `sha256:` and the digest of a claim type's published schema."""
+    return "sha256:" + sha256(_bytes(schema(claim))).hexdigest()
+
+
+def _bytes(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+@cache
 def files() -> Mapping[str, bytes]:
     """Return what is published, by the name under which it stands: the digest of its bytes is part of it."""
-    made = {"context": context()} | {name: schema(name) for name in CLAIMS}
+    made = {"context": context(), "vocabulary": vocabulary()} | {name: schema(name) for name in CLAIMS}
     found: dict[str, bytes] = {}
     for name, value in made.items():
-        text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-        ending = "jsonld" if name == "context" else "schema.json"
+        text = _bytes(value)
+        ending = "jsonld" if name in {"context", "vocabulary"} else "schema.json"
         found[f"{name}.{sha256(text).hexdigest()}.{ending}"] = text
     return MappingProxyType(found)
 

@@ -81,9 +81,7 @@ def accredit(form: AccreditForm, case: Case) -> list[Effect]:
     roles = form.roles or applied.roles
     if extra := set(roles) - set(applied.roles):
         raise Invalid("the company did not apply as {role}", role=min(extra))
-    claim = Accreditation(
-        did=case.them.did, name=applied.name, roles=roles, framework=f"{FRAMEWORK.name} {FRAMEWORK.version}"
-    )
+    claim = Accreditation(did=case.them.did, name=applied.name, roles=roles, framework=FRAMEWORK.title)
     return [
         Send(Accredit(roles=roles), credentials=(Issue(claim, case.them.did),)),
         *_tell_all(case, _entries(case, "accredited", roles), them=True),

@@ -13,14 +13,10 @@ from importlib import resources
 from string import Formatter
 
 from schemas.errors import Fault
+from schemas.units import UNITS
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "ja": "日本語"}
 DEFAULT = "en"
-
-UNITS = {
-    "pct": "%", "km": "km", "kg": "kg", "ohm": "Ω", "v": "V", "c": "°C", "ah": "Ah", "s": "s", "g": "g",
-    "hz": "Hz", "a": "A", "jpy": "yen",
-}  # fmt: skip
 
 # Values that are words of ours, not of the users.
 _OURS = frozenset({"state", "status", "side", "sender", "kind", "rank", "role", "protocol", "type", "what"})
@@ -79,8 +75,8 @@ def term(word: str, language: str = DEFAULT, place: str = "") -> str:
 def titled(name: str) -> str:
     """Return the English title of a field that has none: its name in words, its unit in brackets."""
     *words, last = name.split("_")
-    if words and last in UNITS:
-        return f"{' '.join(words).capitalize()} ({UNITS[last]})"
+    if words and last in UNITS and UNITS[last][0]:
+        return f"{' '.join(words).capitalize()} ({UNITS[last][0]})"
     return name.replace("_", " ").capitalize()
 
 

@@ -20,7 +20,7 @@ from instruments import care, station
 from protocols.catalogue import PROTOCOLS
 from protocols.membership import MEMBERSHIP
 from quality import lifecycle
-from schemas import errors
+from schemas import errors, terms
 from schemas.claims import CLAIMS
 from schemas.events import ANNULLED, CORRECTED, Event
 from schemas.items import KINDS
@@ -168,11 +168,10 @@ def _actions() -> Iterator[Text]:
 
 def _items() -> Iterator[Text]:
     yield from (("kind", kind) for kind in KINDS)
-    for name, claim in CLAIMS.items():
+    for name in CLAIMS:
         yield "claim", name
-        for field in claim.model_fields:
-            if field not in {"item", "events", "members"}:
-                yield "", render.title_of(field)
+    for word in terms.words():
+        yield "", render.title_of(word.name)
     yield from ((MEMBERSHIP.name, status) for status in ("accredited", "suspended", "withdrawn", "resigned"))
     yield from (("job", state) for state in ("queued", "running", "done", "failed", "stopped"))
     yield from (

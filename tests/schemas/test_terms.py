@@ -1,7 +1,10 @@
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 from datetime import datetime
+from decimal import Decimal
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +16,10 @@ from credentials.vc import credential
 from schemas import terms
 from schemas.claims import CLAIMS, CONTEXT, Claim
 from schemas.items import mint
+from schemas.units import unit_of
 from tests.credentials.json_values import changed, places, without
 
+JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 DID, OTHER = "did:web:collector.example", "did:web:dismantler.example"
 PACK = "P3F9KQ27MH-5"
 WHEN = "2026-04-01T09:30:00Z"
@@ -39,11 +44,61 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "item": PACK, "kind": "pack", "part_of": mint("vehicle"), "made_of": [mint("cell", PACK, 17)],
         "position": "row 2", "model": "AZE0", "chemistry": "LMO", "mass_kg": "294.0",
     },
+    "CarbonFootprint": {
+        "item": PACK, "boundary": "transport", "period_from": "2026-04-01", "period_until": "2026-04-30",
+        "emissions_kg": "25.6", "lower_kg": "24", "upper_kg": "27", "emissions_g_per_kwh": "1067",
+        "functional_unit": "1 kWh of remaining capacity",
+        "stages": [{"stage": "transport", "emissions_kg": "25.6", "activity": "9.9 L", "factor": "2.6 kg/L"}],
+        "allocation": "equally per pack", "avoided_kg": "0", "data_quality": "measured", "method": "fuel",
+        "method_version": "1", "inputs_digest": DIGEST, "evidence_digests": [DIGEST],
+    },
+    "DismantlingGuide": {
+        "item": PACK, "steps": ["Pull the service plug."], "tools": ["insulated gloves"],
+        "hazards": ["high voltage"], "discharge_to_v": "60", "evidence_digests": [DIGEST],
+    },
+    "DueDiligence": {
+        "item": PACK, "standard": "OECD guidance, 3rd edition", "materials": ["cobalt"],
+        "reported_on": "2026-03-31", "verifier": "an auditor", "remarks": "none",
+        "evidence_digests": [DIGEST],
+    },
+    "GovernanceFramework": {"did": DID, "version": 2, "holds_from": WHEN, "rules": {"name": "rules"}},
+    "MaterialContent": {
+        "item": PACK, "cobalt_kg": "7", "nickel_kg": "21", "lithium_kg": "6", "manganese_kg": "8",
+        "graphite_kg": "40", "copper_kg": "20", "critical_materials": ["cobalt"], "recycled_pct": "0",
+        "content_source": "the model", "residual_value_jpy": 30000, "valued_on": "2026-04-01",
+        "evidence_digests": [DIGEST],
+    },
+    "Nonconformity": {
+        "item": PACK, "found_at": WHEN, "found_in": "disassembly", "requirement": "no leak",
+        "defect": "wet cell", "findings": ["wet"], "separated_at": WHEN, "disposition": "disposal",
+        "disposal": "fire-proof box", "evidence_digests": [DIGEST],
+    },
+    "SafetyTest": {
+        "item": PACK, "standard": "UN 38.3, rev. 7", "tested_model": "AZE0", "passed": True,
+        "tested_on": "2026-02-01", "laboratory": "a laboratory", "remarks": "T.1 to T.8",
+        "evidence_digests": [DIGEST],
+    },
+    "StorageRecord": {
+        "item": PACK, "place": "yard-3", "stored_from": WHEN, "stored_until": WHEN,
+        "lowest_temperature_c": "4.5", "highest_temperature_c": "31", "highest_humidity_pct": "70",
+        "soc_before_pct": "40", "soc_after_pct": "39", "findings": ["wet"], "evidence_digests": [DIGEST],
+    },
+    "TechnicalData": {
+        "item": PACK, "manufacturer": "a maker", "made_on": "2014-02-01", "rated_capacity_ah": "66",
+        "rated_energy_kwh": "24", "nominal_voltage_v": "360", "lower_voltage_v": "240",
+        "upper_voltage_v": "403", "rated_power_w": "90000", "rated_resistance_ohm": "0.1",
+        "rated_efficiency_pct": "95", "cycle_life_count": 2000, "cycle_life_test": "IEC 62660-1",
+        "current_rate_per_h": "1", "exhaustion_pct": "70", "coldest_c": "-20", "hottest_c": "45",
+        "connector": "service plug", "allowed_spread_pct": "3",
+    },
     "VehicleHistory": {
         "item": PACK, "vehicle": mint("vehicle"), "vehicle_model": "ZE0", "pack_model": "AZE0",
         "chassis_digest": DIGEST, "first_registration": "2014-03", "odometer_km": 81234,
         "capacity_low_pct": "70", "capacity_high_pct": "77.5", "capacity_source": "display",
-        "findings": ["wet"],
+        "findings": ["wet"], "origin": "accident", "first_life_ended": "2026-03-01",
+        "end_reason": "rear collision", "region": "JP-01", "charge_count": 900, "fast_charge_count": 40,
+        "cycle_count": 700, "abnormalities": ["impact"], "fault_codes": ["P31AC"],
+        "repairs": ["one module, 2020"], "previous_uses": ["none known"],
     },
     "HandlingRecord": {"item": PACK, "events": [EVENT]},
     "DiagnosisResult": {
@@ -51,6 +106,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "coverage": "0.9", "not_assessable": "", "method": "polarisation", "method_version": "1",
         "inputs_digest": DIGEST, "measurement_digest": DIGEST, "ohmic_resistance_ohm": "0.00095",
         "ocv_v": "3.652", "temperature_c": "25.1", "soc_pct": "50", "instruments": ["analyser 4711"],
+        "capacity_ah": "53.1", "capacity_fade_pct": "18.8", "dc_resistance_ohm": "0.0012",
+        "resistance_rise_pct": "30", "power_w": "70000", "power_fade_pct": "22",
+        "self_discharge_pct_per_month": "2", "efficiency_pct": "93", "spread_pct": "1.5",
     },
     "HandOverReceipt": {
         "item": PACK, "from_did": OTHER, "to_did": DID, "truck": "T-1", "distance_km": "42",
@@ -89,7 +147,7 @@ def names(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for name, item in value.items():
             yield name
-            yield from names(item) if name not in {"details", "statement"} else ()
+            yield from names(item) if name not in {"details", "statement", "rules"} else ()
     elif isinstance(value, list):
         for item in value:
             yield from names(item)
@@ -170,10 +228,63 @@ def test_a_word_with_two_meanings_is_refused() -> None:
         terms._terms(One, Two)
 
 
+def test_every_word_is_defined_in_both_languages() -> None:
+    """A field without its meaning beside it, or with another meaning than elsewhere, fails here."""
+    for word in terms.words():
+        for text in (word.means.en, word.means.ja):
+            assert text.endswith((".", "。")), word.name
+        assert JAPANESE.search(word.means.ja), word.name
+        assert not JAPANESE.search(word.means.en), word.name
+    for name in CLAIMS:
+        assert terms.meaning(name).en.endswith(".")
+        assert JAPANESE.search(terms.meaning(name).ja), name
+
+
+def test_every_quantity_says_its_unit_in_its_name() -> None:
+    """A number that is no count of editions, no share and without a unit says nothing."""
+    kinds = {name: terms._plain(info.annotation)[0] for _, name, info in terms.fields()}
+    bare = {name for name, kind in kinds.items() if kind in {int, Decimal, float} and not unit_of(name)}
+    assert bare == {"coverage", "version"}
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("mass_kg", ("kg", "kg")),
+        ("fuel_economy_km_per_l", ("km/L", "km/L")),
+        ("emissions_g_per_kwh", ("g/kWh", "g/(kW.h)")),
+        ("current_rate_per_h", ("1/h", "/h")),
+        ("kg", None),
+        ("model", None),
+        ("coverage", None),
+    ],
+)
+def test_a_unit_is_read_off_a_name(name: str, unit: tuple[str, str] | None) -> None:
+    assert unit_of(name) == unit
+
+
+def test_the_vocabulary_defines_every_class_and_every_word() -> None:
+    graph = {entry["@id"]: entry for entry in terms.vocabulary()["@graph"]}
+    spoken = {name for _, name, _ in terms.fields()} - {"id", "name"}
+    assert graph.keys() == {terms.VOCABULARY + name for name in {*CLAIMS, *spoken}} | {
+        "https://schema.org/name"
+    }
+    assert graph[terms.VOCABULARY + "mass_kg"]["qudt:ucumCode"] == "kg"
+    for entry in graph.values():
+        assert [comment["@language"] for comment in entry["rdfs:comment"]] == ["en", "ja"]
+
+
+def test_each_file_of_the_room_is_one_claim_type() -> None:
+    files = {path.stem for path in Path(terms.__file__).with_name("claims").glob("*.py")} - {"__init__"}
+    made = {"".join(part.capitalize() for part in stem.split("_")) for stem in files}
+    assert made == set(CLAIMS)
+
+
 def test_what_is_published_is_named_by_its_digest() -> None:
     published = terms.files()
-    assert len(published) == 1 + len(CLAIMS)
+    assert len(published) == 2 + len(CLAIMS)
     for name, text in published.items():
         stem, digest, *_ = name.split(".")
         assert sha256(text).hexdigest() == digest
-        assert strict.loads(text) == (terms.context() if stem == "context" else terms.schema(stem))
+        made = {"context": terms.context, "vocabulary": terms.vocabulary}
+        assert strict.loads(text) == (made[stem]() if stem in made else terms.schema(stem))
