@@ -13,11 +13,12 @@ TICKS = 5
 
 @dataclass(frozen=True)
 class Trace:
-    """One spectrum with its name; impedances in ohm, frequencies in hertz."""
+    """One spectrum with its name; impedances in ohm, frequencies in hertz; `going`: more points come."""
 
     name: str
     frequencies_hz: tuple[float, ...]
     impedances_ohm: tuple[complex, ...]
+    going: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,23 +34,43 @@ class _Axis:
 
 
 def svg(traces: Sequence[Trace]) -> str:
-    """Draw -Im Z over Re Z, and |Z| over frequency, in milliohm; empty where nothing was measured."""
+    """Draw -Im Z over Re Z, and |Z| over frequency, side by side, in milliohm; empty without traces."""
     kept = [t for t in traces if t.frequencies_hz]
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} {HEIGHT}" role="img" '
+    panels = [*_nyquist(kept, 0), *_bode(kept, WIDTH)]
+    return _paper(2 * WIDTH, f"Impedance of {len(kept)} cells", panels)
+
+
+def nyquist(traces: Sequence[Trace], title: str) -> str:
+    """Draw -Im Z over Re Z, in milliohm."""
+    return _paper(WIDTH, title, _nyquist([t for t in traces if t.frequencies_hz], 0))
+
+
+def bode(traces: Sequence[Trace], title: str) -> str:
+    """Draw |Z| in milliohm over frequency."""
+    return _paper(WIDTH, title, _bode([t for t in traces if t.frequencies_hz], 0))
+
+
+def _paper(width: int, title: str, parts: Sequence[str]) -> str:
+    head = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {HEIGHT}" role="img" '
         'font-family="sans-serif" font-size="11">',
-        f"<title>{escape(f'Impedance of {len(kept)} cells')}</title>",
-        f'<rect width="{2 * WIDTH}" height="{HEIGHT}" fill="#fff"/>',
+        f"<title>{escape(title)}</title>",
+        f'<rect width="{width}" height="{HEIGHT}" fill="#fff"/>',
     ]
-    nyquist = [[(1e3 * z.real, -1e3 * z.imag) for z in t.impedances_ohm] for t in kept]
-    bode = [
+    return "\n".join([*head, *parts, "</svg>\n"])
+
+
+def _nyquist(traces: Sequence[Trace], offset: float) -> list[str]:
+    curves = [[(1e3 * z.real, -1e3 * z.imag) for z in t.impedances_ohm] for t in traces]
+    return _panel(offset, "Nyquist", "Re Z / mΩ", "−Im Z / mΩ", curves, traces, decades=False)
+
+
+def _bode(traces: Sequence[Trace], offset: float) -> list[str]:
+    curves = [
         [(math.log10(f), 1e3 * abs(z)) for f, z in zip(t.frequencies_hz, t.impedances_ohm, strict=True)]
-        for t in kept
+        for t in traces
     ]
-    names = [t.name for t in kept]
-    parts += _panel(0, "Nyquist", "Re Z / mΩ", "−Im Z / mΩ", nyquist, names, decades=False)
-    parts += _panel(WIDTH, "Bode", "f / Hz", "|Z| / mΩ", bode, names, decades=True)
-    return "\n".join([*parts, "</svg>\n"])
+    return _panel(offset, "Bode", "f / Hz", "|Z| / mΩ", curves, traces, decades=True)
 
 
 def _panel(
@@ -58,7 +79,7 @@ def _panel(
     across: str,
     up: str,
     curves: Sequence[Sequence[tuple[float, float]]],
-    names: Sequence[str],
+    traces: Sequence[Trace],
     *,
     decades: bool,
 ) -> list[str]:
@@ -83,13 +104,21 @@ def _panel(
         at = y.at(value)
         parts.append(f'<path d="M{left:.1f} {at:.1f}H{right:.1f}" stroke="#e4e4e0"/>')
         parts.append(f'<text x="{left - 6:.1f}" y="{at + 4:.1f}" text-anchor="end">{value:g}</text>')
-    for number, (curve, name) in enumerate(zip(curves, names, strict=True)):
+    for number, (curve, trace) in enumerate(zip(curves, traces, strict=True)):
         path = "L".join(f"{x.at(a):.1f} {y.at(b):.1f}" for a, b in curve)
         ink = INKS[number % len(INKS)]
         parts.append(
-            f'<path d="M{path}" fill="none" stroke="{ink}" stroke-width="1.5">'
-            f"<title>{escape(name)}</title></path>"
+            f'<path d="M{path}" fill="none" stroke="{ink}" stroke-width="{3 if trace.going else 1.5}">'
+            f"<title>{escape(trace.name)}</title></path>"
         )
+        if trace.going:  # where it is now, with its name
+            here, above = x.at(curve[-1][0]), y.at(curve[-1][1])
+            parts.append(f'<circle cx="{here:.1f}" cy="{above:.1f}" r="4.5" fill="{ink}"/>')
+            side, anchor = (-8, "end") if here > offset + WIDTH / 2 else (8, "start")
+            parts.append(
+                f'<text x="{here + side:.1f}" y="{above - 8:.1f}" text-anchor="{anchor}" fill="{ink}" '
+                f'font-weight="bold">{escape(trace.name)}</text>'
+            )
     return parts
 
 

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -28,9 +29,11 @@ from agents.web.gate import (
 )
 from agents.web.problems import Problem, problem_of, status_of
 from agents.web.render import PROTOCOL_TITLES, Words, environment
-from agents.web.rest import answer, do, open_session, revive, see, serve_file
+from agents.web.rest import answer, do, look_at_station, open_session, revive, see, serve_file
+from agents.web.station import drawn
 from agents.web.views import NO_BUSINESS, ExchangeView, MessageView, Seeing, TokenView, UserView, job_of
 from agents.words import LANGUAGES, say
+from instruments.load import UNDO
 from schemas.errors import Fault, Unknown
 from schemas.items import KINDS, read_code
 
@@ -78,7 +81,8 @@ async def _frame(request: web.Request, visitor: Visitor | None) -> dict[str, Any
         counts = Counts()
         if visitor is not None:
             counts = Counts(len(s.desk.dealings(ours=True, limit=100)), s.desk.tally()["dead"])
-        return {"company": s.desk.company.name, "counts": counts}
+        station = "scan" in s.context.agent.play.actions
+        return {"company": s.desk.company.name, "counts": counts, "station": station}
 
     return await see(request, work)
 
@@ -384,6 +388,90 @@ async def evidence(request: web.Request) -> web.StreamResponse:
     """Show a photo or file."""
     must_be(request)
     return await serve_file(request)
+
+
+# The station
+
+STAGES: Mapping[str, str] = {"waiting": "waits for", "retry": "tries again", "close": "closes"}
+STATES: Mapping[str, str] = {
+    "free": "free",
+    "expected": "scanned",
+    "waiting": "to be measured",
+    "measuring": "measuring",
+    "measured": "has been measured",
+    "skipped": "could not be measured",
+}
+BESIDE = ("record-room", "record-zero-adjustment", "record-calibration")
+
+
+async def station(request: web.Request) -> web.Response:
+    """Show the station: what to scan next, the racks, and the spectra as they come."""
+    return await _station(request)
+
+
+async def _station(request: web.Request, fault: Fault | None = None) -> web.Response:
+    visitor, actions = must_be(request), context_of(request).agent.play.actions
+    values = await _live(request)
+    words = Words(language_of(request), context_of(request).zone)
+    beside = [(name, words.t(actions[name].title)) for name in BESIDE if visitor.may(actions[name].rank)]
+    return await render(
+        request,
+        "station.html",
+        "station",
+        status=status_of(fault) if fault else 200,
+        problem=words_of(request, fault) if fault else "",
+        beside=beside,
+        **values,
+    )
+
+
+async def _live(request: web.Request) -> dict[str, Any]:
+    x = await look_at_station(request)
+    words = Words(language_of(request), context_of(request).zone)
+    titles = (
+        words.t("Nyquist plot of {n} cells", n=len(x.sweeps)),
+        words.t("Bode plot of {n} cells", n=len(x.sweeps)),
+    )
+    return {"x": x, "drawn": drawn(x.sweeps, titles), "stages": STAGES, "states": STATES}
+
+
+async def station_live(request: web.Request) -> web.Response:
+    """Return the part of the station's page that changes, unless it has not."""
+    must_be(request)
+    words = Words(language_of(request), context_of(request).zone)
+    values = {"w": words, "t": words.t, "csrf": csrf_of(request), **await _live(request)}
+    text = environment().get_template("station_live.html").render(values)
+    tag = f'"{sha256(text.encode()).hexdigest()[:32]}"'
+    if request.headers.get("If-None-Match") == tag:
+        return web.Response(status=304, headers={"ETag": tag})
+    return web.Response(text=text, content_type="text/html", charset="utf-8", headers={"ETag": tag})
+
+
+async def station_post(request: web.Request) -> web.Response:
+    """Do what a button of the station says."""
+    visitor = must_be(request)
+    given = await posted(request)
+    context, wanted = context_of(request), given.one("do")
+    told = {name: text for name in ("temperature_c", "soc_pct") if (text := given.one(name).strip())}
+    cell = given.one("cell").strip()
+    forms: dict[str, tuple[str, dict[str, object]]] = {
+        "scan": ("scan", {"scan": given.one("scan").strip()}),
+        "undo": ("scan", {"scan": UNDO}),
+        "start": ("diagnose-cells", dict(told)),
+        "repeat": ("repeat-cells", {"cells": [cell]} if cell else {}),
+        "stop": ("stop-diagnosis", {}),
+        "unload": ("unload-rack", {}),
+    }
+    if wanted not in forms:
+        raise Unknown("there is no button “{name}” here", name=wanted[:20])
+    name, form = forms[wanted]
+    try:
+        await do(context, visitor, name, form, "", "")
+    except Fault as fault:
+        if fault.code in {"forbidden", "unidentified"}:
+            raise
+        return await _station(request, fault)
+    return went("/station")
 
 
 # Companies
@@ -693,6 +781,7 @@ GETS: Mapping[str, Callable[[web.Request], Answer]] = {
     "/exchanges/{thread}": exchange,
     "/items": items,
     "/evidence/{digest}": evidence,
+    "/station": station,
     "/members": members,
     "/dead-letters": dead_letters,
     "/jobs": jobs,
@@ -706,6 +795,7 @@ GETS: Mapping[str, Callable[[web.Request], Answer]] = {
 }
 POSTS: Mapping[str, Callable[[web.Request], Answer]] = {
     "/do/{name}": form_post,
+    "/station": station_post,
     "/members/invite": invite,
     "/members/accept": accept,
     "/dead-letters/{peer}/{id}/retry": retry,
@@ -725,5 +815,6 @@ def add_pages(app: web.Application) -> None:
     """Add the pages to the site."""
     for path, handler in GETS.items():
         app.router.add_get(path, handler)
+    app.router.add_get("/station/live", station_live)
     for path, handler in POSTS.items():
         app.router.add_post(path, handler)

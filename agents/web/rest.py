@@ -31,6 +31,7 @@ from agents.web.gate import (
     visitor_of,
 )
 from agents.web.problems import NotJson
+from agents.web.station import StationView, station_of
 from agents.web.views import Seeing, View, seen
 from credentials.integrity import verify
 from schemas.errors import Invalid, Unknown
@@ -409,6 +410,23 @@ async def jobs(request: web.Request) -> web.Response:
 async def job(request: web.Request) -> web.Response:
     """Tell how far a piece of work has come."""
     return answer(await see(request, lambda s: s.job(request.match_info["id"])))
+
+
+# The station
+
+
+async def look_at_station(request: web.Request) -> StationView:
+    """Return the station as it is now; raise Unknown where the company has none."""
+    agent = context_of(request).agent
+    agent.play.action("scan")
+    sight = agent.works.look()
+    return await agent.store.read(lambda desk: station_of(desk, sight))
+
+
+@route("GET", "/station", answer=StationView)
+async def station(request: web.Request) -> web.Response:
+    """Tell what is on the racks, what is being measured, and the spectra as they come."""
+    return answer(await look_at_station(request))
 
 
 # Who may use this agent

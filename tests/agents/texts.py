@@ -97,7 +97,12 @@ def _pages() -> Iterator[Text]:
             for node in ast.walk(tree):
                 if isinstance(node, ast.Call) and _name(node.func) == "say" and node.args:
                     yield from (("", text) for text in _constants(node.args[0]))
-    for words in (*problems.TITLES.values(), *render.PROTOCOL_TITLES.values()):
+    for words in (
+        *problems.TITLES.values(),
+        *render.PROTOCOL_TITLES.values(),
+        *pages.STAGES.values(),
+        *pages.STATES.values(),
+    ):
         yield "", words
     for seal in (integrity, jwt, sdjwt, webvh, seals):
         yield from (("", words) for words in seal.WORDS.values())

@@ -25,7 +25,7 @@ document.addEventListener("keydown", (event) => {
   const field = event.target;
   if (event.key !== "Enter" || !(field instanceof HTMLInputElement) || !field.classList.contains("scan")) return;
   const form = field.form;
-  if (!form || form.method === "get") return;
+  if (!form || form.method === "get" || "scan" in form.dataset) return;
   event.preventDefault();
   field.value = field.value.trim().toUpperCase();
   const fields = [...form.elements].filter((one) => one.type !== "hidden" && !one.disabled && one.offsetParent);

@@ -285,8 +285,9 @@ async def pages_of(town: Town, house: House) -> list[str]:
     """Return the address of every page there is something on."""
     dealings = await house.store.read(lambda desk: desk.dealings())
     items = await house.store.read(lambda desk: desk.items())
-    fixed = [path for path in GETS if "{" not in path]
     actions = house.agent.play.actions.values()
+    station = any(action.name == "scan" for action in actions)
+    fixed = [path for path in GETS if "{" not in path and (station or path != "/station")]
     return [
         *fixed,
         *(f"/exchanges/{one.thread}" for one in dealings),
