@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from agents.role import Books, Evidence, Held, Item, Job, JobState, Peer, Rank
+from agents.role import Adopted, Books, Evidence, Held, Item, Job, JobState, Peer, Rank
 from governance.dids import Kept as Log
 from protocols.exchange import Exchange, Said
 from schemas.events import Event
@@ -196,6 +196,14 @@ class Desk(Books, Protocol):
 
     def keep_measurement(self, item: str, digest: str, measurement: Mapping[str, Any]) -> None:
         """Keep a measurement, once."""
+        ...
+
+    def keep_model(self, model: Adopted, document: Mapping[str, Any]) -> None:
+        """Keep a model of states of health, or use it again."""
+        ...
+
+    def set_model_aside(self, digest: str) -> bool:
+        """Note that a model is used no more; return whether it was in use."""
         ...
 
     def qualify(self, worker: str, qualification: str) -> None:

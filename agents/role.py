@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from protocols.exchange import Because, Exchange, Message
 from protocols.exchange import Protocol as Table
-from schemas.claims import Claim, Member
+from schemas.claims import Claim, Member, SohModel
 from schemas.errors import Unknown
 from schemas.events import Event
 from schemas.items import Kind
@@ -132,6 +132,18 @@ class Job:
     at: datetime
 
 
+@dataclass(frozen=True)
+class Adopted:
+    """A trained model of states of health that we adopted; `credential` names the statement that vouches."""
+
+    digest: str
+    cell_model: str
+    signer: str
+    credential: str
+    at: datetime
+    in_use: bool = True
+
+
 class Books(Protocol):
     """What a role may look at: this company's own records, as they stand in the present transaction."""
 
@@ -236,6 +248,14 @@ class Books(Protocol):
         """List jobs in these states (all if none is named), oldest first."""
         ...
 
+    def models(self, cell_model: str | None = None, *, in_use: bool = False) -> list[Adopted]:
+        """List the models of states of health we have adopted, oldest first."""
+        ...
+
+    def model(self, digest: str) -> Mapping[str, Any] | None:
+        """Return one adopted model itself."""
+        ...
+
     def prediction_inputs(self, subject: str) -> Mapping[str, Any] | None:
         """Return the kept inputs of the prediction about a pseudonym."""
         ...
@@ -319,6 +339,28 @@ class Keep:
 
 
 @dataclass(frozen=True)
+class AdoptModel:
+    """Use a model of states of health from now on.
+
+    `credential` is the sealed statement that came with it, whose signer must be a member who may make it, or
+    `vouched` for by a person here; without one, the model is ours and we seal `statement` ourselves.
+    """
+
+    document: Mapping[str, Any]
+    statement: SohModel
+    about: str
+    credential: Mapping[str, Any] | None = None
+    vouched: str = ""
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """Use a model no more; results by it stay."""
+
+    digest: str
+
+
+@dataclass(frozen=True)
 class Start:
     """Have the agent begin a long piece of work, and resume it after a crash."""
 
@@ -385,6 +427,8 @@ type Effect = (
     | Publish
     | Unpublish
     | PublishAlways
+    | AdoptModel
+    | SetAside
 )
 
 

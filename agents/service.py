@@ -17,6 +17,8 @@ from agents.role import (
     RANKS,
     Action,
     Adopt,
+    Adopted,
+    AdoptModel,
     Books,
     Case,
     Effect,
@@ -35,6 +37,7 @@ from agents.role import (
     Rank,
     Record,
     Send,
+    SetAside,
     Start,
     Stop,
     Trust,
@@ -60,6 +63,7 @@ from schemas.claims import (
     HandOverReceipt,
     ItemIdentity,
     MembershipRegister,
+    SohModel,
 )
 from schemas.errors import Fault, Forbidden, Invalid, Misstep, Unknown
 from schemas.events import ANNULLED, Event
@@ -217,10 +221,13 @@ class Agent:
             self.courier.wake(woken)
         return late
 
-    def check(self, document: Mapping[str, Any], books: Books, trusted: str = "") -> tuple[str, str]:
+    def check(
+        self, document: Mapping[str, Any], books: Books, trusted: str = "", *, vouched: str = ""
+    ) -> tuple[str, str]:
         """Return the claim type and issuer of a credential, or raise `Invalid` with what is wrong with it.
 
-        It must verify, say what its type must say, and come from a company that may say it.
+        It must verify, say what its type must say, and come from a company that may say it; for one issuer
+        a person here may have vouched.
         """
         report = verify(document, self.resolver, now=books.now)
         if not report.verified:
@@ -244,7 +251,9 @@ class Agent:
         if not its_own(claim, issuer) or len(_about(document)) > LONGEST_NAME:
             raise Invalid("an attached {type} states what its issuer cannot", type=types[0])
         roles = roles_of(books, issuer, books.authority() or trusted)
-        if types[0] != "Introduction" and not any(self.framework.may_issue(r, types[0]) for r in roles):
+        if types[0] == "Introduction" or (vouched and issuer == vouched):
+            return types[0], issuer
+        if not any(self.framework.may_issue(r, types[0]) for r in roles):
             raise Invalid("the issuer of an attached {type} may not issue it", type=types[0])
         return types[0], issuer
 
@@ -632,6 +641,11 @@ class _Change:
                     self.adopt(effect.credential)
                 case Keep():
                     self.desk.keep_measurement(effect.item, effect.digest, effect.measurement)
+                case AdoptModel():
+                    self.adopt_model(effect)
+                case SetAside():
+                    if not self.desk.set_model_aside(effect.digest):
+                        raise Unknown("no model {digest} is in use here", digest=effect.digest[:80])
                 case Qualify():
                     self.desk.qualify(effect.worker, effect.qualification)
                 case Publish():
@@ -782,6 +796,24 @@ class _Change:
         if register.version > int(self.desk.setting("register-version") or 0):
             self.desk.set("register-version", str(register.version))
             self.desk.set("register", register.model_dump_json())
+
+    def adopt_model(self, effect: AdoptModel) -> None:
+        """Use a model from now on, if the statement that vouches for it holds and is about this model."""
+        if effect.credential is None:
+            held = self.issue(Issue(effect.statement, effect.about))
+        else:
+            document = effect.credential
+            type_, issuer = self.agent.check(document, self.desk, vouched=effect.vouched)
+            held = _held(document, type_, issuer, self.desk.now, "")
+            if type_ != "SohModel" or SohModel.model_validate(held.claim) != effect.statement:
+                raise Invalid("the statement that came with the model is about another one")
+            if effect.vouched not in ("", issuer):
+                raise Invalid("the model is not signed by {signer}", signer=effect.vouched[:200])
+            self.keep(held)
+        said = effect.statement
+        self.desk.keep_model(
+            Adopted(said.model_digest, said.cell_model, held.issuer, held.id, self.desk.now), effect.document
+        )
 
     def is_built_upon(self, peer: str, id: str) -> bool:
         """Say whether the peer has said what it could not have said had it refused this message of ours.

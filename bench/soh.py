@@ -24,7 +24,8 @@ import numpy as np
 from analysis.result import Estimate
 from analysis.soh import zarc
 from analysis.soh.model import Assessment, train
-from analysis.soh.samples import GRID_HZ, Sample, read, resampled
+from analysis.soh.samples import GRID_HZ, Sample, resampled
+from analysis.soh.table import read
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "eis_soh.csv.gz"
 CELL_MODEL = "bench"

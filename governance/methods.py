@@ -9,7 +9,9 @@ from analysis.lifetime.document import fleet_code
 from analysis.lifetime.history import History
 from analysis.lifetime.statement import gp_code
 from analysis.result import NotAssessable
+from analysis.soh import model as soh_model
 from analysis.soh import polarisation
+from analysis.soh.algorithms import GPR, OHMIC, POLARISATION, TREE_ENSEMBLE, ZARC
 
 type Forecaster = Callable[[History, tuple[float, ...], float], gp.Forecast | NotAssessable]
 
@@ -28,6 +30,10 @@ class Method:
 
 def _lifetime(name: str) -> str:
     return code_digest(*(f"analysis.lifetime:{file}.py" for file in ("history", "predictive", name)))
+
+
+def _soh(*files: str) -> str:
+    return code_digest(*(f"analysis.soh:{file}.py" for file in ("spectrum", "samples", *files)))
 
 
 METHODS: tuple[Method, ...] = (
@@ -52,6 +58,22 @@ METHODS: tuple[Method, ...] = (
         code_digest(
             "analysis.soh:spectrum.py", "analysis.soh:polarisation.py", "analysis.soh:models/warwick-5ah.toml"
         ),
+    ),
+    Method(
+        soh_model.METHOD,
+        soh_model.VERSION,
+        "diagnosis",
+        _soh("model", "likeness", "algorithms", "polarisation", "zarc", "gpr", "forest"),
+    ),
+    *(
+        Method(each.name, each.version, "diagnosis", _soh("algorithms", *files))
+        for each, files in (
+            (OHMIC, ()),
+            (POLARISATION, ("polarisation",)),
+            (ZARC, ("zarc",)),
+            (GPR, ("gpr",)),
+            (TREE_ENSEMBLE, ("forest",)),
+        )
     ),
 )
 

@@ -4,7 +4,7 @@ import csv
 import gzip
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -90,6 +90,27 @@ def circuits() -> tuple[Aged, ...]:
         )
         for row in table["circuit"]
     )
+
+
+SIMULATED = "simulated cells: the circuits of instruments/circuits.toml, with noise"
+EXAMPLE_COLUMNS = ("spectrum", "cell", "temp_c", "soc_pct", "soh_pct", "freq_hz", "re_ohm", "im_ohm")
+
+
+def example_table(spectra: int = 1, noise: float = 2e-4, seed: int = 0) -> Iterator[str]:
+    """Yield the lines of a CSV that a model can be trained on: what the simulated rack's cells would show.
+
+    Each circuit is measured `spectra` times at 25 °C and 50 %, at 19 frequencies from 1 kHz to 0.1 Hz, every
+    reading with independent normal noise of `noise` times |Z| on either part.
+    """
+    random = np.random.default_rng(seed)
+    yield ",".join(EXAMPLE_COLUMNS)
+    for aged in circuits():
+        for number in range(spectra):
+            for frequency in np.geomspace(1000.0, 0.1, 19):
+                z = aged.circuit.impedance(float(frequency))
+                z += noise * abs(z) * complex(*random.normal(size=2))
+                row = (f"{aged.name}-{number}", aged.name, 25, 50, aged.soh_pct)
+                yield ",".join(map(str, (*row, f"{frequency:.4g}", f"{z.real:.8g}", f"{z.imag:.8g}")))
 
 
 def replays(path: Path, *, temperature_c: float = 25.0, soc_pct: float = 50.0) -> Mapping[str, Replay]:

@@ -94,6 +94,21 @@ InputsDigest = Annotated[
     Field(title="Inputs digest"),
     Means("The digest of everything the method was given.", "方法に与えた入力全体のダイジェスト。"),
 ]
+CellModel = Annotated[
+    str,
+    Field(max_length=80, title="Cell model"),
+    Means("The maker's name for this kind of cell.", "セルの型式。"),
+]
+ModelDigest = Annotated[
+    str,
+    Field(title="Model digest"),
+    Means("The digest of the trained model that gave the figure.", "値を求めた学習済みモデルの要約値。"),
+]
+ModelSource = Annotated[
+    str,
+    Field(max_length=400, title="What the model was trained on"),
+    Means("Which cells the model was trained on, in words.", "モデルの学習に使ったセルの説明。"),
+]
 Emissions = Annotated[
     Decimal,
     Field(title="Emissions (kg CO₂e)"),

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from agents.cli.call import Call
 from agents.cli.paper import Ink, Paper, Text, bad, clean, columns, faint, good, local, loud
-from agents.words import titled
+from agents.words import SENTENCES, titled
 
 _SICK: Final = frozenset(
     {"refused", "declined", "withdrawn", "cancelled", "suspended", "disputed", "dead", "failed"}
@@ -44,11 +44,15 @@ def values(call: Call, body: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
         if value in (None, "", [], {}):
             continue
         if isinstance(value, list) and not any(isinstance(one, list | dict) for one in value):
-            yield title(call, name), ", ".join(map(str, value))
+            yield title(call, name), ", ".join(_said(call, name, one) for one in value)
         elif isinstance(value, list | dict):
             yield title(call, name), str(len(value))
         else:
-            yield title(call, name), str(value)
+            yield title(call, name), _said(call, name, value)
+
+
+def _said(call: Call, name: str, value: object) -> str:
+    return call.told(str(value)) if name in SENTENCES else str(value)
 
 
 def contents(call: Call, paper: Paper, body: Mapping[str, Any], *, indent: int) -> None:

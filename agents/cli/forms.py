@@ -18,7 +18,7 @@ from agents.forms import Field, fields_of
 from credentials import strict
 from schemas.errors import Invalid
 
-MOST_BYTES: Final = 1 << 20
+MOST_BYTES: Final = 8 << 20  # as much as an agent takes with one action
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SPLIT = re.compile(r"[\s,、]+")
 PREFIX: Final = "field_"

@@ -34,7 +34,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
         "job",
     ),
     "people": ("invite", "join", "login", "logout", "whoami", "users", "token"),
-    "soh": ("soh", "measure"),
+    "soh": ("soh", "models", "measure"),
     "lifetime": ("lifetime", "warranty"),
     "running": ("init", "start", "ready", "first-link", "rack", "completion", "openapi", "version"),
 }

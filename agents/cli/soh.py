@@ -2,21 +2,21 @@
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
-from uuid import uuid4
 
 import click
 
 from agents.cli.call import Call, Group, argument, command, group, option
-from agents.cli.paper import Paper, Text, bad, faint, good, loud
+from agents.cli.paper import Paper, Text, bad, faint, good, local, loud
 from schemas.errors import Invalid, Unknown
 
 if TYPE_CHECKING:
     from analysis.soh.model import Model
+    from credentials.keys import LocalSigner
 
 SECTION: Final = "Workshop"
 LARGEST_MODEL = 256 * 1024 * 1024
@@ -41,69 +41,46 @@ def _lines(path: Path) -> Iterator[TextIO]:
         raise Invalid("{file} cannot be read: {why}", file=path, why=error) from error
 
 
-def _sealed(model: "Model", key: Path | None) -> dict[str, Any]:
-    """Return the content of a model's file: the model, and where there is a key a credential about it."""
-    from credentials import integrity, vc
+def _signer(key: Path) -> "LocalSigner":
+    """Return the signer whose key a file holds."""
     from credentials.keys import LocalSigner
 
-    content: dict[str, Any] = {"model": model.document}
-    if key is None:
-        return content
     try:
         raw = key.read_bytes()
     except OSError as error:
         raise Invalid("{file} cannot be read: {why}", file=key, why=error.strerror) from error
     try:
         seed = raw if len(raw) == SEED_BYTES else bytes.fromhex(raw.decode("ascii").strip())
+        return LocalSigner.from_seed(seed)
     except ValueError:
         raise Invalid("{file} holds no key: 32 bytes, as they are or in hexadecimal", file=key) from None
-    signer = LocalSigner.from_seed(seed)
-    now = datetime.now(UTC)
-    subject = {
-        "type": "SohModel",
-        "digest": model.digest,
-        "card": model.card,
-        "training": dict(model.training),
-    }
-    payload = vc.credential(
-        signer.did,
-        ["SohModelCredential"],
-        subject,
-        id=uuid4().urn,
-        valid_from=now,
-        contexts=[{"@vocab": "https://www.w3.org/ns/credentials/undefined-terms#"}],
-    )
-    return content | {"credential": integrity.seal(payload, signer, created=now)}
+
+
+def _content(path: Path) -> Any:
+    with _lines(path) as file:
+        text = file.read(LARGEST_MODEL)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Invalid("{file} holds no model of states of health", file=path) from error
 
 
 def _opened(path: Path, signer: str) -> tuple["Model", str]:
     """Return the model in a file and who signed it; a seal that is there must be right."""
-    from analysis.soh.model import Model
-    from credentials import integrity
     from credentials.resolution import KeyResolver
+    from governance.models import read_model, signer_of
 
-    with _lines(path) as file:
-        text = file.read(LARGEST_MODEL)
-    try:
-        content = json.loads(text)
-        model, credential = Model.of(content["model"]), content.get("credential")
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise Invalid("{file} holds no model of states of health", file=path) from error
-    if credential is None:
-        if signer:
-            raise Invalid("the model is not signed, but should be by {signer}", signer=signer)
-        return model, ""
-    report = integrity.verify(
-        credential, KeyResolver(), now=datetime.now(UTC), expected_issuer=signer or None
-    )
-    subject = credential.get("credentialSubject") if isinstance(credential, dict) else None
-    if not report.verified or not isinstance(subject, dict) or subject.get("digest") != model.digest:
-        raise Invalid("the seal of {file} does not fit the model: something was changed", file=path)
-    return model, str(report.author)
+    model, credential = read_model(_content(path))
+    author = signer_of(model, credential, KeyResolver(), datetime.now(UTC)) if credential else ""
+    if signer and author != signer:
+        raise Invalid(
+            "the model is not signed by {signer}" if author else "the model is not signed", signer=signer
+        )
+    return model, author
 
 
 def _usage(call: Call) -> None:
-    raise click.UsageError(call.say("there are “meguri soh train” and “meguri soh assess”"))
+    raise click.UsageError(call.say("there are “meguri soh train”, “… assess” and “… adopt”"))
 
 
 soh: Group = group("soh", _usage, "State of health from impedance: train a model, assess spectra.")
@@ -126,7 +103,7 @@ def train_model(
     Columns: spectrum, cell, temp_c, soc_pct, soh_pct, freq_hz, re_ohm, im_ohm, one row a frequency.
     """
     from analysis.soh.model import train
-    from analysis.soh.samples import read, with_capacities
+    from analysis.soh.table import read, with_capacities
 
     with _lines(data) as lines:
         samples = read(lines, cell_model)
@@ -134,7 +111,11 @@ def train_model(
         with _lines(capacity) as lines:
             samples = with_capacities(samples, lines)
     model = train(samples, cell_model, source=source or data.name)
-    content = _sealed(model, key)
+    content: dict[str, Any] = {"model": model.document}
+    if key is not None:
+        from governance.models import sealed
+
+        content = sealed(model, _signer(key), datetime.now(UTC))
     try:
         out.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")), "utf-8")
     except OSError as error:
@@ -200,7 +181,7 @@ def assess_spectra(call: Call, data: Path, model: Path, signer: str) -> None:
     that the spectrum is not assessable.
     """
     from analysis.result import Estimate
-    from analysis.soh.samples import read
+    from analysis.soh.table import read
 
     known, author = _opened(model, signer)
     with _lines(data) as lines:
@@ -247,6 +228,75 @@ def assess_spectra(call: Call, data: Path, model: Path, signer: str) -> None:
     call.show(document, draw)
 
 
+@soh.add("example", argument("out", "The CSV to write.", type=_FILE))
+def example(call: Call, out: Path) -> None:
+    """Write the spectra of simulated cells, to try training and assessing without any of your own."""
+    from instruments.spectra import SIMULATED, example_table
+
+    try:
+        out.write_text("\n".join(example_table()) + "\n", "utf-8")
+    except OSError as error:
+        raise Invalid("{file} cannot be written: {why}", file=out, why=error.strerror) from error
+    call.show(
+        {"file": str(out), "source": SIMULATED},
+        lambda paper: paper.line(good("✓ "), str(out), "  ", faint(SIMULATED)),
+    )
+
+
+@soh.add(
+    "adopt",
+    argument("file", "The model's file.", type=_FILE),
+    option("--signer", "The DID of its signer, where that is no member: you vouch for it.", default=""),
+    option("--ours", "We trained it ourselves: the agent signs it.", is_flag=True),
+)
+def adopt(call: Call, file: Path, signer: str, ours: bool) -> None:
+    """Have the agent use a model for its diagnoses, once signature, training data and domain are checked."""
+    from governance.models import read_model
+
+    content = _content(file)
+    model, _ = read_model(content)  # what is wrong with the file is said before it travels
+    done = call.client.perform("adopt-model", "", {"file": content, "signer": signer, "ours": ours})
+    document = {"digest": model.digest, "cell_model": model.cell_model, "issued": done["issued"]}
+
+    def draw(paper: Paper) -> None:
+        paper.line(good("✓ "), loud(model.cell_model), "  ", faint(model.digest))
+        _card(call, paper, model.card)
+
+    call.show(document, draw)
+
+
+def _card(call: Call, paper: Paper, card: Mapping[str, Any]) -> None:
+    for text in (card["purpose"], card["training"], *card["quality"], card["limits"]):
+        paper.line("  ", call.told(text))
+
+
+@command("models")
+def models(call: Call) -> None:
+    """The models of states of health that the agent uses, each with its card."""
+    found = call.client.get("/models")
+
+    def draw(paper: Paper) -> None:
+        if not found:
+            paper.line(faint(call.say("no model has been adopted yet; see “meguri soh adopt”")))
+        for one in found:
+            said = one["statement"]["claim"]
+            mark = good("✓ ") if one["in_use"] else faint("– ")
+            state = call.say("in use" if one["in_use"] else "set aside")
+            paper.line(mark, loud(one["cell_model"]), f"  {state}  ", faint(one["digest"]))
+            signer = one["statement"]["issuer_name"] or one["signer"]
+            paper.pairs(
+                [
+                    (call.say("signed by"), signer),
+                    (call.say("adopted"), local(one["at"])),
+                    (call.say("trained on"), said.get("model_source", "")),
+                ],
+                indent=2,
+            )
+            _card(call, paper, said)
+
+    call.show(found, draw)
+
+
 @command(
     "measure",
     click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED, metavar="--meter RESOURCE … < SCANS"),
@@ -265,4 +315,4 @@ def measure(call: Call, arguments: tuple[str, ...]) -> None:
 
 measure.context_settings = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
-COMMANDS: Final = {"soh": soh, "measure": measure}
+COMMANDS: Final = {"soh": soh, "models": models, "measure": measure}

@@ -8,6 +8,7 @@ from pydantic import Field
 from agents.role import Action, Case, Duty, Effect, Issue, Keep, Qualify, Role, Send
 from agents.roles import station
 from agents.roles.deliveries import SUPPLIER
+from agents.roles.diagnosis import DIAGNOSIS, diagnosed, told
 from agents.roles.dismantler import CANCEL, called_off, receipt_of, transport
 from agents.roles.life import Form, happened, known, latest, lineage, only_about
 from instruments.measurement import Measurement
@@ -23,7 +24,7 @@ from protocols.collection import (
     Withdraw,
 )
 from quality.lifecycle import Life, may_follow
-from schemas.claims import DiagnosisResult, HandOverReceipt, ItemIdentity
+from schemas.claims import HandOverReceipt, ItemIdentity
 from schemas.errors import Invalid
 from schemas.handling import Qualification, SafetyFinding
 from schemas.items import Code, kind_of, mint
@@ -233,55 +234,17 @@ def weigh_materials(form: WeighForm, case: Case) -> list[Effect]:
 
 
 def record_measurement(form: MeasuredForm, case: Case) -> list[Effect]:
-    """Keep a measurement and issue what it says about the cell's state of health."""
-    from analysis.result import Estimate  # numpy behind these, needed here only
-    from analysis.soh import polarisation
-    from analysis.soh.spectrum import Spectrum
-
+    """Keep a measurement and issue what our models say about the cell's state of health."""
     measured = Measurement.from_json(form.measurement)
     (item,) = known(case.books, [measured.cell], "cell")
-    spectrum = Spectrum(
-        measured.frequencies_hz,
-        measured.real_ohm,
-        measured.imag_ohm,
-        item.model,
-        measured.temperature_c,
-        measured.soc_pct,
-        complex(*measured.closing_ohm),
-    )
-    found = polarisation.assess(spectrum)
-    value = found if isinstance(found, Estimate) else None
-    why = "" if isinstance(found, Estimate) else found.words
-    ohmic = min(zip(measured.frequencies_hz, measured.real_ohm, strict=True), key=lambda p: abs(p[0] - 1000))[
-        1
-    ]
-    claim = DiagnosisResult(
-        item=measured.cell,
-        measured_at=measured.finished,
-        soh_pct=_decimal(value.value, "0.01") if value else None,
-        lower_pct=_decimal(value.lower, "0.01") if value else None,
-        upper_pct=_decimal(value.upper, "0.01") if value else None,
-        coverage=_decimal(value.coverage, "0.01") if value else None,
-        not_assessable=why,
-        method=found.method,
-        method_version=found.version,
-        inputs_digest=found.inputs_digest or "",
-        measurement_digest=measured.digest,
-        ohmic_resistance_ohm=_decimal(ohmic, "0.000001"),
-        ocv_v=_decimal(measured.ocv_v, "0.0001"),
-        temperature_c=_decimal(measured.temperature_c, "0.1"),
-        soc_pct=_decimal(measured.soc_pct, "0.1") if measured.soc_pct is not None else None,
-        instruments=(str(measured.meter), str(measured.switch)),
-    )
-    result = f"{claim.soh_pct} %" if value else "not-assessable"
+    results = diagnosed(case.books, item, measured)
     details = {
-        "method": f"{found.method} {found.version}",
-        "result": result,
+        **told(results[-1]),
         "see_to": [warning.words for warning in station.care_of(case.books).warnings(measured)],
     }
     return [
         Keep(measured.cell, measured.digest, measured.to_json()),
-        Issue(claim, measured.cell),
+        *(Issue(result, measured.cell) for result in results),
         happened(
             case,
             measured.cell,
@@ -292,10 +255,6 @@ def record_measurement(form: MeasuredForm, case: Case) -> list[Effect]:
         ),
         *station.came_of(case, form.job, measured.cell),
     ]
-
-
-def _decimal(figure: float, step: str) -> Decimal:
-    return Decimal(figure).quantize(Decimal(step))
 
 
 def record_skip(form: SkippedForm, case: Case) -> list[Effect]:
@@ -368,6 +327,7 @@ COLLECTOR = Role(
         *station.ACTIONS,
         Action("record-measurement", "Record a measurement", MeasuredForm, record_measurement),
         Action("record-skip", "Record that a cell was not measured", SkippedForm, record_skip),
+        *DIAGNOSIS,
         Action("grade-items", "Grade items", GradeForm, grade_items),
         Action("release-item", "Release from a safety finding", ReleaseForm, release_item),
         *SUPPLIER.actions,

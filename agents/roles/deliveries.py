@@ -178,6 +178,7 @@ def check_shipment(message: Ship, case: Case) -> list[Effect]:
     """
     offer = case.here.last(Offer)
     stated = {(held.about, held.type): held.claim for held in case.credentials}
+    measured = [(h.about, h.claim.get("soh_pct")) for h in case.credentials if h.type == "DiagnosisResult"]
 
     def statement(code: str, type_: str) -> Mapping[str, Any]:
         if (code, type_) not in stated:
@@ -191,8 +192,9 @@ def check_shipment(message: Ship, case: Case) -> list[Effect]:
     for item in offer.lines:
         statement(item.item, "ItemIdentity")
         if offer.purpose == "reuse":
-            soh_pct = statement(item.item, "DiagnosisResult").get("soh_pct")
-            if item.soh_pct is None or soh_pct is None or Decimal(soh_pct) != item.soh_pct:
+            statement(item.item, "DiagnosisResult")
+            found = [Decimal(soh) for code, soh in measured if code == item.item and soh is not None]
+            if item.soh_pct not in found:
                 raise Invalid("the diagnosis of {code} is not the one offered", code=item.item)
     return []
 

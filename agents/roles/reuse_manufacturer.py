@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agents.role import Action, Case, Effect, Issue, Keep, Role, Send
 from agents.roles.collector import GradeForm, StoreForm, grade_items, store_items
 from agents.roles.deliveries import RECEIVER, SUPPLIER
+from agents.roles.diagnosis import DIAGNOSIS
 from agents.roles.life import Form, happened, known
 from analysis.result import NotAssessable, digest
 from protocols.audit import AUDIT, RequestAudit, Withdraw
@@ -117,6 +118,7 @@ REUSE_MANUFACTURER = Role(
         *RECEIVER.actions,
         *SUPPLIER.actions,
         Action("store-items", "Store items", StoreForm, store_items),
+        *DIAGNOSIS,
         Action("grade-items", "Grade items", GradeForm, grade_items),
         Action("build-product", "Build a product", BuildForm, build_product),
         Action("predict-life", "Forecast an item's life", PredictForm, predict_life, rank="manager"),

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import StatementError
 
 from agents.ports import AwaitedFile, Copy, Delivery, Letter, Pass, User
-from agents.role import Company, Dealing, Evidence, Held, Item, Job, JobState, Peer, Publication
+from agents.role import Adopted, Company, Dealing, Evidence, Held, Item, Job, JobState, Peer, Publication
 from agents.store import tables
 from agents.store.cache import Cache, Layers
 from agents.store.statements import AWAITED, DEAD, LETTER, PEER, QUEUED, WAITING, Prepared, statements
@@ -53,6 +53,7 @@ from agents.store.tables import (
     setting,
 )
 from agents.store.tables import event as event_table
+from agents.store.tables import model as model_table
 from governance.dids import Kept as Log
 from protocols.catalogue import PROTOCOLS
 from protocols.exchange import Exchange, Message, Protocol, Said, Unreadable
@@ -91,6 +92,14 @@ _HELD = (
     credential.c.digest,
     credential.c.document,
     credential.c.source,
+)
+_ADOPTED = (
+    model_table.c.digest,
+    model_table.c.cell_model,
+    model_table.c.signer,
+    model_table.c.credential,
+    model_table.c.at,
+    model_table.c.in_use,
 )
 _EVIDENCE = (evidence.c.digest, evidence.c.name, evidence.c.media_type, evidence.c.size, evidence.c.state)
 _JOB = (job.c.id, job.c.job, job.c.details, job.c.state, job.c.progress, job.c.at)
@@ -830,6 +839,32 @@ class SqlDesk:
         subject = str(measurement.get("subject", ""))
         values = {"item": item, "digest": digest, "subject": subject, "measurement": measurement}
         self._keep(tables.measurement, "item", "digest", **values)
+
+    def models(self, cell_model: str | None = None, *, in_use: bool = False) -> list[Adopted]:
+        """List the models of states of health we have adopted, oldest first."""
+        c = model_table.c
+        query = select(*_ADOPTED).order_by(c.number)
+        if cell_model is not None:
+            query = query.where(c.cell_model == cell_model)
+        if in_use:
+            query = query.where(c.in_use)
+        return [Adopted(*row) for row in self._all(query)]
+
+    def model(self, digest: str) -> Mapping[str, Any] | None:
+        """Return one adopted model itself."""
+        c = model_table.c
+        found: Mapping[str, Any] | None = self._value(select(c.document).where(c.digest == digest))
+        return found
+
+    def keep_model(self, model: Adopted, document: Mapping[str, Any]) -> None:
+        """Keep a model of states of health, or use it again."""
+        values = {name: getattr(model, name) for name in model.__dataclass_fields__}
+        self._put(model_table, "digest", **values, document=document)
+
+    def set_model_aside(self, digest: str) -> bool:
+        """Note that a model is used no more; return whether it was in use."""
+        c = model_table.c
+        return self._write(update(model_table).where(c.digest == digest, c.in_use).values(in_use=False)) == 1
 
     def qualifications(self, worker: str) -> frozenset[str]:
         """Return what a worker is trained for."""

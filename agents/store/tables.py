@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 # The revision the tables below stand at; a test holds it to the newest migration.
-REVISION = "0004"
+REVISION = "0005"
 
 
 class Moment(TypeDecorator[datetime]):
@@ -289,6 +289,20 @@ measurement = Table(
     Column("subject", Text, nullable=False, index=True),
     Column("measurement", Json, nullable=False),
     UniqueConstraint("item", "digest"),
+)
+
+# Models of states of health; the statement about one is a credential.
+model = Table(
+    "model",
+    METADATA,
+    number(),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("cell_model", Text, nullable=False, index=True),
+    Column("signer", Text, nullable=False),
+    Column("credential", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("in_use", Boolean, nullable=False),
+    Column("document", Json, nullable=False),
 )
 
 qualification = Table(

@@ -1,5 +1,6 @@
 """A form on a page: how to read back what came in, and what to show."""
 
+import csv
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,11 +9,25 @@ from typing import Any
 from pydantic import BaseModel
 
 from agents.forms import Field
+from credentials import strict
+from schemas.errors import Invalid
 
 MOST_ROWS = 2000
 
 
 # What came in
+
+
+def from_file(one: Field, data: bytes) -> Any:
+    """Return what a file holds for a field: rows as CSV, anything else as JSON; raise Invalid for neither."""
+    if one.shape != "rows":
+        return strict.loads(data, limit=len(data))
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise Invalid("The text is not UTF-8.") from None
+    return [{k.strip(): v for k, v in row.items() if k and v} for row in csv.DictReader(lines)]
+
 
 Posted = Mapping[str, Sequence[str]]
 

@@ -42,6 +42,7 @@ AS_PROGRAM: Final = web.RequestKey("as_program", bool)
 VISIT: Final = web.RequestKey("visit", str)
 
 MOST_BYTES: Final = 1 << 20
+MOST_IN_AN_ACTION: Final = 8 << 20  # a trained model is the largest form there is
 MOST_FIELDS: Final = 20_000
 UNSAFE: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 HEADERS: Final = {
@@ -209,12 +210,12 @@ async def body_of(request: web.Request, limit: int = MOST_BYTES) -> bytes:
     return b"".join(chunks)
 
 
-async def json_of(request: web.Request) -> dict[str, Any]:
-    """Return the JSON object of a request's body."""
+async def json_of(request: web.Request, limit: int = MOST_BYTES) -> dict[str, Any]:
+    """Return the JSON object of a request's body of at most `limit` bytes."""
     if request.content_type != "application/json" and not request.content_type.endswith("+json"):
         raise NotJson("send JSON, with the content type application/json")
     try:
-        data = strict.loads(await body_of(request), limit=MOST_BYTES)
+        data = strict.loads(await body_of(request, limit), limit=limit)
     except TooLarge:
         raise
     except Invalid as invalid:

@@ -1,7 +1,8 @@
 """The pages: the same actions and views as the API's, for people; they work without JavaScript."""
 
+import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
@@ -14,7 +15,7 @@ from agents.accounts import Visitor
 from agents.forms import Field, fields_of
 from agents.role import RANKS, Action, Rank
 from agents.service import Misfilled
-from agents.web.forms import read_posted, shown
+from agents.web.forms import from_file, read_posted, shown
 from agents.web.gate import (
     DOOR,
     Posted,
@@ -278,7 +279,8 @@ async def form_post(request: web.Request) -> web.Response:
         data = {**data, more: [*(rows if isinstance(rows, list) else []), {}]}
         return await _form(request, visitor, action, fields, data, to, key=key)
     try:
-        done = await do(context_of(request), visitor, action.name, data, to, key)
+        filled = {**data, **await _from_files(request, fields, given)}
+        done = await do(context_of(request), visitor, action.name, filled, to, key)
     except Misfilled as fault:
         return await _form(request, visitor, action, fields, data, to, key=key, fault=fault)
     except Fault as fault:
@@ -288,6 +290,18 @@ async def form_post(request: web.Request) -> web.Response:
             raise
         return await _form(request, visitor, action, fields, data, to, key=key, fault=fault)
     return went(_after(action, fields, data, done.thread, done.jobs))
+
+
+async def _from_files(
+    request: web.Request, fields: Sequence[Field], given: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """Return the fields that were filled by a file instead of by hand."""
+    vault, found = context_of(request).vault, {}
+    for one in fields:
+        digest = given.get(one.name, ("",))[-1] if one.shape in {"json", "rows"} else ""
+        if digest and vault.holds(digest):
+            found[one.name] = from_file(one, await asyncio.to_thread(vault.get, digest))
+    return found
 
 
 def _after(
@@ -382,6 +396,17 @@ async def credential(request: web.Request) -> web.Response:
     must_be(request)
     held, _ = await see(request, lambda s: s.credential(request.match_info["id"]))
     return answer(dict(held.document), of=dict[str, Any])
+
+
+async def models(request: web.Request) -> web.Response:
+    """Show the models of states of health we use, each with its card in words."""
+    visitor = must_be(request)
+    names = ("adopt-model", "set-model-aside")
+    play = context_of(request).agent.play
+    may = {name: name in play.actions and visitor.may(play.action(name).rank) for name in names}
+    return await render(
+        request, "models.html", "more", models=await see(request, lambda s: s.models()), may=may
+    )
 
 
 async def evidence(request: web.Request) -> web.StreamResponse:
@@ -782,6 +807,7 @@ GETS: Mapping[str, Callable[[web.Request], Answer]] = {
     "/items": items,
     "/evidence/{digest}": evidence,
     "/station": station,
+    "/models": models,
     "/members": members,
     "/dead-letters": dead_letters,
     "/jobs": jobs,

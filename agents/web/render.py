@@ -16,7 +16,7 @@ from qrcode.constants import ERROR_CORRECT_L  # type: ignore[import-untyped]
 from qrcode.main import QRCode  # type: ignore[import-untyped]
 
 from agents.forms import Field, fields_of
-from agents.words import LANGUAGES, recall, term, titled, translate
+from agents.words import LANGUAGES, SENTENCES, recall, term, titled, translate
 from protocols.catalogue import PROTOCOLS
 from schemas import terms
 from schemas.claims import CLAIMS
@@ -203,12 +203,16 @@ class Words:
                 ),
             )
         if isinstance(value, list | tuple):
+            if field and field.name in SENTENCES:
+                value = [self.recall(str(one)) for one in value]
             if all(not isinstance(one, dict | list) for one in value):
                 return Fact(shown, "list", several=tuple(self._text(one) for one in value))
             return Fact(shown, "text", self.t("{n} entries", n=len(value)))
         if isinstance(value, dict):
             return Fact(shown, "text", self.t("{n} entries", n=len(value)))
         text = self._number(value) if shape == "number" else self._text(value)
+        if field and field.name in SENTENCES:
+            text = self.recall(text)
         if shape == "code" or (isinstance(value, str) and _is_code(value)):
             return Fact(shown, "code", text)
         return Fact(shown, "long" if len(text) > LONG or shape == "paragraph" else "text", text)
@@ -238,8 +242,9 @@ class Words:
             except ValueError:
                 return text
             return f"{self.day(local.date())} {local:%H:%M}"
-        if len(text) == 64 and all(c in "0123456789abcdef" for c in text):  # noqa: PLR2004, a digest
-            return f"{text[:_DIGEST_SHOWN]}…"
+        bare = text.removeprefix("sha256:")
+        if len(bare) == 64 and all(c in "0123456789abcdef" for c in bare):  # noqa: PLR2004, a digest
+            return f"{bare[:_DIGEST_SHOWN]}…"
         return self.choice(text) if len(text) <= LONG and text.islower() else text
 
 

@@ -21,6 +21,7 @@ from agents.web import views
 from agents.web.context import Context
 from agents.web.gate import (
     DOOR,
+    MOST_IN_AN_ACTION,
     address_of,
     context_of,
     is_here,
@@ -331,6 +332,27 @@ async def verify_credential(request: web.Request) -> web.Response:
     return answer(ReportView.model_validate(report.as_json()))
 
 
+@route("GET", "/models", answer=list[views.ModelView])
+async def models(request: web.Request) -> web.Response:
+    """List the models of states of health that were adopted, each with the statement that vouches for it."""
+    return answer(await see(request, lambda s: s.models()), of=list[views.ModelView])
+
+
+@route("GET", "/models/{digest}", answer=dict[str, Any])
+async def model(request: web.Request) -> web.Response:
+    """Return a model as a file that another company can adopt: the model, and its sealed statement."""
+    digest = request.match_info["digest"]
+
+    def work(s: Seeing) -> dict[str, Any]:
+        found = next((one for one in s.desk.models() if one.digest == digest), None)
+        document = s.desk.model(digest) if found else None
+        if found is None or document is None:
+            raise Unknown("there is no model {digest} here", digest=digest[:80])
+        return {"model": document, "credential": dict(s.credential(found.credential)[0].document)}
+
+    return answer(await see(request, work), of=dict[str, Any])
+
+
 # Evidence
 
 
@@ -541,7 +563,7 @@ class Towards(BaseModel):
 async def act(request: web.Request) -> web.Response:
     """Do an action."""
     visitor = must_be(request)
-    data = await json_of(request)
+    data = await json_of(request, MOST_IN_AN_ACTION)
     to = read_form(Towards, {"to": data.pop("to")}).to if "to" in data else ""
     key = request.headers.get("Idempotency-Key", "")
     done = await do(context_of(request), visitor, request.match_info["name"], data, to, key)

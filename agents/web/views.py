@@ -203,6 +203,17 @@ class ItemStory(ItemView):
     dealings: tuple[DealingView, ...]
 
 
+class ModelView(View):
+    """A model of states of health that we adopted, with the statement that vouches for it."""
+
+    digest: str
+    cell_model: str
+    signer: str
+    at: datetime
+    in_use: bool
+    statement: Statement
+
+
 class MemberView(View):
     """A company in the register."""
 
@@ -526,6 +537,21 @@ class Seeing:
         if held is None:
             raise Unknown("there is no credential “{id}” here", id=id[:80])
         return held, self.statement(held)
+
+    def models(self) -> list[ModelView]:
+        """Show the models of states of health we adopted, those in use first."""
+        found = [
+            ModelView(
+                digest=one.digest,
+                cell_model=one.cell_model,
+                signer=one.signer,
+                at=one.at,
+                in_use=one.in_use,
+                statement=self.credential(one.credential)[1],
+            )
+            for one in self.desk.models()
+        ]
+        return sorted(found, key=lambda one: not one.in_use)
 
     def files(self, digests: tuple[str, ...]) -> tuple[File, ...]:
         """Show files."""

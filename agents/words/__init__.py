@@ -22,6 +22,11 @@ DEFAULT = "en"
 _OURS = frozenset({"state", "status", "side", "sender", "kind", "rank", "role", "protocol", "type", "what"})
 _LONGEST = 2000
 
+# Fields of statements that hold whole sentences of ours, to be read in the reader's language.
+SENTENCES = frozenset(
+    {"not_assessable", "purpose", "suits", "training", "quality", "limits", "words", "needs"}
+)
+
 
 class Catalogue:
     """The texts of one language."""

@@ -156,20 +156,21 @@ class Model:
         """Say in words what the model is for, how good it is, and what it cannot do."""
         low = min(c.soh_pct[0] for c in self.conditions)
         high = max(c.soh_pct[1] for c in self.conditions)
+        cells, spectra = self.training["cells"], self.training["spectra"]
         return {
-            "purpose": f"State of health, as capacity in % of new, of cells of model {self.cell_model} from "
-            "their impedance between 0.1 Hz and 1 kHz.",
-            "training": f"{self.training['cells']} cells, {self.training['spectra']} spectra, {low:g} to "
-            f"{high:g} % of new.",
+            "purpose": CARD["purpose"].format(model=self.cell_model),
+            "training": CARD["training"].format(cells=cells, spectra=spectra, low=low, high=high),
             "quality": [
-                f"{c.temperature_c:g} °C, {c.soc_pct:g} %: root mean square error {c.rmse_pct:.2f} points on "
-                f"cells left out, {COVERAGE:.0%} interval ± {c.half_width_pct:.2f} points"
+                CARD["quality"].format(
+                    temperature=c.temperature_c,
+                    charge=c.soc_pct,
+                    error=c.rmse_pct,
+                    coverage=COVERAGE,
+                    half=c.half_width_pct,
+                )
                 for c in self.conditions
             ],
-            "limits": "It answers for this cell model only, near the temperatures and states of charge it "
-            "was trained at, and within the states of health it has seen. Impedance does not prove "
-            "capacity: a standard that asks for a measured capacity is not met by this. A small error in "
-            "the temperature or charge that is reported cannot be seen.",
+            "limits": CARD["limits"],
         }
 
     @classmethod
@@ -202,7 +203,7 @@ class Model:
     def _assess(self, sample: Sample) -> Assessment:
         spectrum = sample.spectrum
         if not spectrum.finite:
-            return _no(sample, "non-finite", "A figure of the measurement is not a finite number.")
+            return _no(sample, "non-finite", WORDS["non-finite"])
         refusal = _refused(sample, self.cell_model)
         if refusal:
             return _no(sample, *refusal)
@@ -211,12 +212,8 @@ class Model:
             return _no(sample, *self._away(sample))
         shape = shapes([sample])
         if not np.isfinite(shape).all():
-            return _no(
-                sample,
-                "frequencies",
-                f"The sweep must reach from {GRID_HZ[-1]:g} Hz to {GRID_HZ[0]:g} Hz without a gap of more "
-                "than a factor of two.",
-            )
+            words = WORDS["frequencies"].format(low=GRID_HZ[-1], high=GRID_HZ[0])
+            return _no(sample, "frequencies", words)
         return self._answer(sample, condition, shape)
 
     def _answer(self, sample: Sample, condition: Condition, shape: Array) -> Assessment:
@@ -230,7 +227,10 @@ class Model:
         )
         for check in checks:
             if not check.passed:
-                words = _WORDS[check.name].format(check, self=self, soh=condition.soh_pct)
+                low, high = condition.soh_pct
+                words = WORDS[check.name].format(
+                    figure=check.figure, limit=check.limit, model=self.cell_model, low=low, high=high
+                )
                 return _no(sample, check.name, words, checks, findings)
         half = condition.half_width_pct + CORRECTION_SHARE * abs(value - moved)
         return Assessment(
@@ -287,12 +287,10 @@ class Model:
         near_c = self._near[0]
         if all(abs(temperature - c.temperature_c) > near_c for c in self.conditions):
             known = ", ".join(f"{t:g}" for t in sorted({c.temperature_c for c in self.conditions}))
-            return "temperature", f"{temperature:g} °C is not within {near_c:g} °C of {known} °C."
+            return "temperature", WORDS["temperature"].format(at=temperature, near=near_c, known=known)
         known = ", ".join(f"{q:g}" for q in sorted({c.soc_pct for c in self.conditions}))
-        return (
-            "state-of-charge",
-            f"{sample.spectrum.soc_pct:g} % is not within {self._near[1]:g} of a charge that was trained at "
-            f"{temperature:g} °C ({known} %).",
+        return "state-of-charge", WORDS["state-of-charge"].format(
+            at=sample.spectrum.soc_pct, near=self._near[1], temperature=temperature, known=known
         )
 
     def _findings(self, sample: Sample, condition: Condition) -> tuple[tuple[Finding, ...], float]:
@@ -501,17 +499,17 @@ def _steadiness(sample: Sample, condition: Condition) -> tuple[Check, ...]:
 def _refused(sample: Sample, cell_model: str) -> tuple[str, str] | None:
     spectrum = sample.spectrum
     if sample.faults:
-        return "fault", f"The instrument reported {', '.join(sample.faults)}."
+        return "fault", WORDS["fault"].format(faults=", ".join(sample.faults))
     if spectrum.cell_model != cell_model:
-        return "cell-model", f"The model is for cells of model {cell_model}, not {spectrum.cell_model}."
+        return "cell-model", WORDS["cell-model"].format(model=cell_model, other=spectrum.cell_model)
     if spectrum.temperature_c is None:
-        return "temperature", "Temperature was not recorded."
+        return "temperature", WORDS["no-temperature"]
     if spectrum.soc_pct is None:
-        return "state-of-charge", "State of charge was not recorded."
+        return "state-of-charge", WORDS["no-charge"]
     if any(f <= 0 for f in spectrum.frequencies_hz) or any(r <= 0 for r in spectrum.real_ohm):
-        return "negative", "A frequency or the real part of an impedance is zero or negative."
+        return "negative", WORDS["negative"]
     if len(set(spectrum.frequencies_hz)) < len(spectrum.frequencies_hz):
-        return "frequencies", "A frequency was measured twice."
+        return "frequencies", WORDS["twice"]
     return None
 
 
@@ -523,18 +521,42 @@ def _beyond(value: float, soh_pct: tuple[float, float]) -> float:
     return max(soh_pct[0] - value, value - soh_pct[1], 0.0)
 
 
-_WORDS = {
-    "contact-drift": "The contact changed while measuring: 1 kHz read {0.figure:.6f} ohm differently at the "
-    "end, and {0.limit:.6f} is allowed.",
+CARD = {
+    "purpose": "State of health, as capacity in % of new, of cells of model {model} from their impedance "
+    "between 0.1 Hz and 1 kHz.",
+    "training": "{cells} cells, {spectra} spectra, {low:g} to {high:g} % of new.",
+    "quality": "{temperature:g} °C, {charge:g} %: root mean square error {error:.2f} points on cells left "
+    "out, {coverage:.0%} interval ± {half:.2f} points",
+    "limits": "It answers for this cell model only, near the temperatures and states of charge it was "
+    "trained at, and within the states of health it has seen. Impedance does not prove capacity: a standard "
+    "that asks for a measured capacity is not met by this. A small error in the temperature or charge that "
+    "is reported cannot be seen.",
+}
+
+# Whole sentences, so that a reader's language can have its own.
+WORDS = {
+    "non-finite": "A figure of the measurement is not a finite number.",
+    "fault": "The instrument reported {faults}.",
+    "cell-model": "The model is for cells of model {model}, not {other}.",
+    "no-temperature": "Temperature was not recorded.",
+    "no-charge": "State of charge was not recorded.",
+    "temperature": "{at:g} °C is not within {near:g} °C of {known} °C.",
+    "state-of-charge": "{at:g} % is not within {near:g} of a charge that was trained at {temperature:g} °C "
+    "({known} %).",
+    "negative": "A frequency or the real part of an impedance is zero or negative.",
+    "twice": "A frequency was measured twice.",
+    "frequencies": "The sweep must reach from {low:g} Hz to {high:g} Hz without a gap of more than a factor "
+    "of two.",
+    "contact-drift": "The contact changed while measuring: 1 kHz read {figure:.6f} ohm differently at the "
+    "end, and {limit:.6f} is allowed.",
     "kramers-kronig": "The spectrum is not one of a steady cell: its Kramers-Kronig residual is "
-    "{0.figure:.4f}, and {0.limit:.4f} is allowed.",
-    "likeness": "The spectrum does not look like one of model {self.cell_model} at this temperature and "
-    "charge: its distance is {0.figure:.1f}, and {0.limit:.1f} is allowed.",
-    "other-conditions": "The spectrum looks more like one taken at another temperature or charge than "
-    "was reported.",
-    "disagreement": "The algorithms disagree by {0.figure:.1f} points, and {0.limit:.1f} is allowed.",
-    "range": "The answer lies {0.figure:.1f} points outside the {soh[0]:g} to {soh[1]:g} % the model "
-    "has seen.",
+    "{figure:.4f}, and {limit:.4f} is allowed.",
+    "likeness": "The spectrum does not look like one of model {model} at this temperature and charge: its "
+    "distance is {figure:.1f}, and {limit:.1f} is allowed.",
+    "other-conditions": "The spectrum looks more like one taken at another temperature or charge than was "
+    "reported.",
+    "disagreement": "The algorithms disagree by {figure:.1f} points, and {limit:.1f} is allowed.",
+    "range": "The answer lies {figure:.1f} points outside the {low:g} to {high:g} % the model has seen.",
 }
 
 

@@ -11,7 +11,7 @@ from pkgutil import iter_modules
 from schemas.claim import CONTEXT, Claim
 from schemas.claims.accreditation import Accreditation
 from schemas.claims.audit_certificate import AuditCertificate
-from schemas.claims.diagnosis_result import DiagnosisResult
+from schemas.claims.diagnosis_result import AlgorithmResult, DiagnosisResult, Gate
 from schemas.claims.governance_framework import GovernanceFramework
 from schemas.claims.hand_over_receipt import HandOverReceipt
 from schemas.claims.handling_record import HandlingRecord
@@ -19,6 +19,7 @@ from schemas.claims.introduction import Introduction
 from schemas.claims.item_identity import ItemIdentity
 from schemas.claims.membership_register import Member, MembershipRegister
 from schemas.claims.prediction import Prediction
+from schemas.claims.soh_model import SohModel
 from schemas.claims.vehicle_history import VehicleHistory
 
 # Those that the house itself speaks of by name; all others need no mention here.
@@ -26,9 +27,11 @@ __all__ = [
     "CLAIMS",
     "CONTEXT",
     "Accreditation",
+    "AlgorithmResult",
     "AuditCertificate",
     "Claim",
     "DiagnosisResult",
+    "Gate",
     "GovernanceFramework",
     "HandOverReceipt",
     "HandlingRecord",
@@ -37,6 +40,7 @@ __all__ = [
     "Member",
     "MembershipRegister",
     "Prediction",
+    "SohModel",
     "VehicleHistory",
 ]
 

@@ -3,9 +3,58 @@
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from schemas.claim import Claim, InputsDigest, ItemCode, Means, Method, MethodVersion
+from schemas.claim import (
+    Claim,
+    InputsDigest,
+    ItemCode,
+    Means,
+    Method,
+    MethodVersion,
+    ModelDigest,
+    ModelSource,
+)
+
+SOH = Means("The remaining capacity as a share of the rated capacity.", "定格容量に対する残存容量の割合。")
+LOWER = Means("The lower end of the interval of the state of health.", "健全度の区間の下端。")
+UPPER = Means("The upper end of the interval of the state of health.", "健全度の区間の上端。")
+
+
+class Gate(BaseModel):
+    """One gate that a measurement was put to."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    gate: Annotated[
+        str, Means("What was looked at before a figure was given.", "値を出す前に確かめたこと。")
+    ] = Field(max_length=60, title="Gate")
+    figure: Annotated[str, Means("What was found there, with its unit.", "確かめて得た値と単位。")] = Field(
+        default="", max_length=60, title="Figure"
+    )
+    limit: Annotated[str, Means("What is allowed there, with its unit.", "許される限度と単位。")] = Field(
+        default="", max_length=60, title="Limit"
+    )
+    is_open: Annotated[bool, Means("Whether it let the measurement through.", "測定を通したかどうか。")] = (
+        Field(title="Passed")
+    )
+
+
+class AlgorithmResult(BaseModel):
+    """What one algorithm says of a measurement."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    algorithm: Annotated[str, Means("The name of the algorithm.", "アルゴリズムの名称。")] = Field(
+        max_length=60, title="Algorithm"
+    )
+    algorithm_version: Annotated[str, Means("The version of the algorithm.", "アルゴリズムの版。")] = Field(
+        max_length=20, title="Version of the algorithm"
+    )
+    soh_pct: Annotated[Decimal, SOH] = Field(title="State of health (%)")
+    lower_pct: Annotated[Decimal | None, LOWER] = Field(default=None, title="State of health at least (%)")
+    upper_pct: Annotated[Decimal | None, UPPER] = Field(default=None, title="State of health at most (%)")
+    voice_pct: Annotated[
+        Decimal, Means("Its voice in what is concluded from them all.", "全体の結論での重みの割合。")
+    ] = Field(title="Voice (%)")
 
 
 class DiagnosisResult(Claim, ja="定めた方法によるセルやモジュールの健全度、または判定できない理由。"):
@@ -15,16 +64,9 @@ class DiagnosisResult(Claim, ja="定めた方法によるセルやモジュー�
     measured_at: Annotated[AwareDatetime, Means("When it was measured.", "測定した時刻。")] = Field(
         title="Measured at"
     )
-    soh_pct: Annotated[
-        Decimal | None,
-        Means("The remaining capacity as a share of the rated capacity.", "定格容量に対する残存容量の割合。"),
-    ] = Field(default=None, title="State of health (%)")
-    lower_pct: Annotated[
-        Decimal | None, Means("The lower end of the interval of the state of health.", "健全度の区間の下端。")
-    ] = Field(default=None, title="State of health at least (%)")
-    upper_pct: Annotated[
-        Decimal | None, Means("The upper end of the interval of the state of health.", "健全度の区間の上端。")
-    ] = Field(default=None, title="State of health at most (%)")
+    soh_pct: Annotated[Decimal | None, SOH] = Field(default=None, title="State of health (%)")
+    lower_pct: Annotated[Decimal | None, LOWER] = Field(default=None, title="State of health at least (%)")
+    upper_pct: Annotated[Decimal | None, UPPER] = Field(default=None, title="State of health at most (%)")
     coverage: Annotated[
         Decimal | None,
         Means(
@@ -35,17 +77,44 @@ class DiagnosisResult(Claim, ja="定めた方法によるセルやモジュー�
     not_assessable: Annotated[
         str, Means("Why the method gives no figure, if it gives none.", "方法が値を出さないときの理由。")
     ] = Field(default="", title="Not assessable")
+    gate_closed: Annotated[
+        str, Means("The gate that kept the method from giving a figure.", "値を出せなかった関門。")
+    ] = Field(default="", max_length=60, title="Closed gate")
     method: Method
     method_version: MethodVersion
+    code_digest: Annotated[
+        str, Means("The digest of the code that made the figure.", "値を求めた計算コードのダイジェスト。")
+    ] = Field(default="", title="Code digest")
+    model_digest: ModelDigest = ""
+    model_signer: Annotated[str, Means("Who vouches for the model.", "モデルを保証する者。")] = Field(
+        default="", title="Who signed the model"
+    )
+    model_source: ModelSource = ""
     inputs_digest: InputsDigest
     measurement_digest: Annotated[
         str, Means("The digest of the measurement it rests on.", "もとになった測定のダイジェスト。")
     ] = Field(title="Measurement digest")
+    transcript_digest: Annotated[
+        str,
+        Means(
+            "The digest of all that was exchanged with the instruments.", "測定器との通信記録のダイジェスト。"
+        ),
+    ] = Field(default="", title="Transcript digest")
+    measured_by: Annotated[
+        str, Means("The company that measured, if not the issuer.", "測定した会社。発行者と異なる場合。")
+    ] = Field(default="", title="Who measured, when another company did")
+    gates: Annotated[
+        tuple[Gate, ...], Means("The gates that the measurement was put to.", "測定を確かめた関門。")
+    ] = Field(default=(), max_length=40, title="Gates")
+    algorithms: Annotated[
+        tuple[AlgorithmResult, ...],
+        Means("What each algorithm says by itself.", "それぞれのアルゴリズムの答え。"),
+    ] = Field(default=(), max_length=40, title="What each algorithm says")
     ohmic_resistance_ohm: Annotated[
-        Decimal, Means("The resistance of what merely conducts.", "導通部分だけの抵抗。")
-    ] = Field(title="Ohmic resistance (Ω)")
-    ocv_v: Annotated[Decimal, Means("The voltage at rest.", "休止時の電圧。")] = Field(
-        title="Open-circuit voltage (V)"
+        Decimal | None, Means("The resistance of what merely conducts.", "導通部分だけの抵抗。")
+    ] = Field(default=None, title="Ohmic resistance (Ω)")
+    ocv_v: Annotated[Decimal | None, Means("The voltage at rest.", "休止時の電圧。")] = Field(
+        default=None, title="Open-circuit voltage (V)"
     )
     temperature_c: Annotated[Decimal, Means("The temperature during the measurement.", "測定中の温度。")] = (
         Field(title="Temperature (°C)")

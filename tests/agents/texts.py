@@ -15,7 +15,9 @@ from agents.role import RANKS, Action
 from agents.roles import ROLES
 from agents.roles.common import COMMON
 from agents.web import openapi, pages, problems, public, render, rest
+from analysis.soh import algorithms, model
 from credentials import integrity, jwt, sdjwt, seals, webvh
+from governance import diagnosis
 from instruments import care, station
 from protocols.catalogue import PROTOCOLS
 from protocols.membership import MEMBERSHIP
@@ -46,7 +48,7 @@ def all_texts() -> set[Text]:
     """Collect every text."""
     return {
         (place, text)
-        for source in (_pages, _faults, _protocols, _actions, _items, _pydantic)
+        for source in (_pages, _faults, _protocols, _actions, _items, _diagnosis, _pydantic)
         for place, text in source()
         if text
     }
@@ -213,6 +215,11 @@ def detail_names() -> set[str]:
                 if isinstance(one, ast.Dict):
                     names |= {text for key in one.keys if key is not None for text in _constants(key)}
     return names
+
+
+def _diagnosis() -> Iterator[Text]:
+    yield from (("", words) for words in (*model.WORDS.values(), *model.CARD.values(), *diagnosis.SENTENCES))
+    yield from (("choice", name) for name in (*algorithms.algorithms(), *diagnosis.GATES))
 
 
 def _pydantic() -> Iterator[Text]:

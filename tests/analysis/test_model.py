@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from analysis.result import Estimate, NotAssessable
 from analysis.soh.model import Finding, Model, conformal, reconcile, train
-from analysis.soh.samples import Sample, digest_of, read
+from analysis.soh.samples import Sample, digest_of
+from analysis.soh.table import read
 from schemas.errors import Invalid, Unknown
 from tests.analysis.cells import MODEL, PLACES, SOHS, cell, population, touched
 

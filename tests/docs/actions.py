@@ -76,6 +76,7 @@ def _words(run: Any, seen: set[object]) -> Iterator[str]:
     if run in seen:
         return
     seen.add(run)
+    yield from re.findall(r"\w+", str(run.__annotations__.get("return", "")))
     codes = [run.__code__]
     while codes:
         code = codes.pop()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.soh.samples import read
+from analysis.soh.table import read
 from instruments.measurement import Measurement
 from instruments.rack import populate, serve
 from instruments.shift import Journal

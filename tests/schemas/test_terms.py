@@ -103,12 +103,25 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "HandlingRecord": {"item": PACK, "events": [EVENT]},
     "DiagnosisResult": {
         "item": PACK, "measured_at": WHEN, "soh_pct": "81.2", "lower_pct": "79", "upper_pct": "83",
-        "coverage": "0.9", "not_assessable": "", "method": "polarisation", "method_version": "1",
-        "inputs_digest": DIGEST, "measurement_digest": DIGEST, "ohmic_resistance_ohm": "0.00095",
+        "coverage": "0.9", "not_assessable": "", "gate_closed": "", "method": "polarisation",
+        "method_version": "1", "code_digest": DIGEST, "model_digest": DIGEST, "model_signer": DID,
+        "model_source": "simulated cells", "inputs_digest": DIGEST, "measurement_digest": DIGEST,
+        "transcript_digest": DIGEST, "measured_by": OTHER, "ohmic_resistance_ohm": "0.00095",
+        "gates": [{"gate": "likeness", "figure": "1.2", "limit": "3", "is_open": True}],
+        "algorithms": [
+            {"algorithm": "extra-trees", "algorithm_version": "1.0", "soh_pct": "81", "lower_pct": "79",
+             "upper_pct": "83", "voice_pct": "70"}
+        ],
         "ocv_v": "3.652", "temperature_c": "25.1", "soc_pct": "50", "instruments": ["analyser 4711"],
         "capacity_ah": "53.1", "capacity_fade_pct": "18.8", "dc_resistance_ohm": "0.0012",
         "resistance_rise_pct": "30", "power_w": "70000", "power_fade_pct": "22",
         "self_discharge_pct_per_month": "2", "efficiency_pct": "93", "spread_pct": "1.5",
+    },
+    "SohModel": {
+        "cell_model": "m", "method": "reconciled-spectrum",
+        "method_version": "1.0", "model_digest": DIGEST, "training_digest": DIGEST,
+        "model_source": "simulated cells", "suits": "p", "training": "19 cells", "quality": ["q"],
+        "limits": "l",
     },
     "HandOverReceipt": {
         "item": PACK, "from_did": OTHER, "to_did": DID, "truck": "T-1", "distance_km": "42",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agents import accounts
-from agents.web.gate import HEADERS
+from agents.web.gate import HEADERS, MOST_IN_AN_ACTION
 from agents.web.pages import POSTS
 from agents.web.rest import API, ROUTES
 
@@ -178,7 +178,7 @@ async def test_every_answer_wears_the_security_headers(town: Town) -> None:
         ("[]", 400),
         ("\xff", 400),
         ("[" * 5000, 400),
-        ('{"note": "' + "x" * (1 << 20) + '"}', 413),
+        ('{"note": "' + "x" * MOST_IN_AN_ACTION + '"}', 413),
         ('{"to": 7}', 422),
         ('{"nonsense": 7}', 422),
     ],

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.demo import COMPANIES, MEASUREMENTS, Narrator, play
+from agents.demo import COMPANIES, Narrator, play
 
-ROOT = Path(__file__).parents[3]
 AUTHORITY = "governance-authority"
 OTHERS = [role for role in COMPANIES if role != AUTHORITY]
 PRICES = ("38000", "16500")
@@ -95,15 +94,12 @@ class Played:
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     folder = tmp_path_factory.mktemp("demo")
     listener, relay = Listener(), Relay()
-    data = ROOT / MEASUREMENTS
 
     async def run() -> None:
         server = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
         relay.port = server.sockets[0].getsockname()[1]
         async with server:
-            await asyncio.wait_for(
-                play(folder, data if data.exists() else None, listener, adjust=relay.adjust), 200
-            )
+            await asyncio.wait_for(play(folder, listener, adjust=relay.adjust), 200)
 
     asyncio.run(run())
     return Played(folder, listener, relay)
