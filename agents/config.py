@@ -19,6 +19,8 @@ from schemas.errors import Invalid
 FILE = "meguri.toml"
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+(:[1-9][0-9]{0,4})?")
 LEVELS = ("debug", "info", "warning", "error")
+VC_API = ("off", "on", "loopback")
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,12 @@ class Config:
     )
     did_host: str = field(
         default="", metadata={"says": "the host in DIDs that the registry publishes: registry.meguri.example"}
+    )
+    vc_api: str = field(
+        default="off",
+        metadata={
+            "says": "VC-API: off, on (who issues needs an administrator's token) or loopback (nobody does)"
+        },
     )
     log_level: str = field(default="info", metadata={"says": ", ".join(LEVELS)})
     meter: str = field(default="", metadata={"says": "VISA resource of the battery tester"})
@@ -70,6 +78,10 @@ class Config:
                 raise Invalid("{name} is no web address: {url}", name=name, url=url[:200])
         if self.did_host and not _HOST.fullmatch(self.did_host):
             raise Invalid("did_host is no host's name: {host}", host=self.did_host[:200])
+        if self.vc_api not in VC_API:
+            raise Invalid("vc_api is one of {choices}", choices=", ".join(VC_API))
+        if self.vc_api == "loopback" and self.host not in _LOOPBACK:
+            raise Invalid("vc_api = loopback needs a host that nobody else reaches, such as 127.0.0.1")
         if self.log_level not in LEVELS:
             raise Invalid("log_level is one of {levels}", levels=", ".join(LEVELS))
         if bool(self.meter) != bool(self.switch):

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from credentials import form, status
+from credentials.rdf import Contexts
 from credentials.report import Findings, Report
 from credentials.resolution import Resolver
 from credentials.status import Statuses
@@ -35,6 +36,7 @@ def examine(
     statuses: Statuses | None,
     challenge: str | None = None,
     domain: str | None = None,
+    contexts: Contexts | None = None,
 ) -> None:
     """Note what a document says of itself; `found.author` becomes its issuer or holder.
 
@@ -62,7 +64,13 @@ def examine(
         for credential in found.ask("credentials", form.presented, document) or ():
             found.credentials.append(
                 presented(
-                    credential, resolver, now=now, statuses=statuses, challenge=challenge, domain=domain
+                    credential,
+                    resolver,
+                    now=now,
+                    statuses=statuses,
+                    challenge=challenge,
+                    domain=domain,
+                    contexts=contexts,
                 )
             )
     found.ask("period", _period, document, now)

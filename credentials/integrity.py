@@ -117,6 +117,7 @@ def verify(
         statuses=statuses,
         challenge=challenge,
         domain=domain,
+        contexts=contexts,
     )
 
     proofs = found.ask("proof", _proofs, document) or []

@@ -13,6 +13,7 @@ from typing import Any
 from credentials import contents, form, jose
 from credentials.keys import Signer
 from credentials.moments import moment, zoned
+from credentials.rdf import Contexts
 from credentials.report import Findings, Report
 from credentials.resolution import Resolver
 from credentials.status import Statuses
@@ -86,6 +87,7 @@ def verify(
     statuses: Statuses | None = None,
     challenge: str | None = None,
     domain: str | None = None,
+    contexts: Contexts | None = None,
 ) -> Report:
     """Look at everything a credential or presentation in a token must fulfil."""
     zoned(now)
@@ -105,6 +107,7 @@ def verify(
         statuses=statuses,
         challenge=challenge,
         domain=domain,
+        contexts=contexts,
     )
     found.ask("token.claims", _same, token.payload)
     found.ask("token.period", jose.in_time, token.payload, now)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from credentials import envelope, form, integrity, jose, jwt, sdjwt, status, strict
+from credentials.rdf import Contexts
 from credentials.report import Findings, Report
 from credentials.resolution import Resolver
 from credentials.status import Statuses
@@ -40,11 +41,12 @@ def verify(
     statuses: Statuses | None = None,
     challenge: str | None = None,
     domain: str | None = None,
+    contexts: Contexts | None = None,
 ) -> Report:
     """Report on a sealed credential or presentation: a JSON object, or a token as text.
 
     With `challenge` and `domain` it must be a presentation that answers them; of a presentation that answers
-    a question nobody is told of, nothing can be believed.
+    a question nobody is told of, nothing can be believed. `contexts` are those that a seal over RDF may use.
     """
     if envelope.is_envelope(sealed):
         return _opened(
@@ -55,6 +57,7 @@ def verify(
             statuses=statuses,
             challenge=challenge,
             domain=domain,
+            contexts=contexts,
         )
     if isinstance(sealed, str):
         if "~" not in sealed:
@@ -66,6 +69,7 @@ def verify(
                 statuses=statuses,
                 challenge=challenge,
                 domain=domain,
+                contexts=contexts,
             )
         return sdjwt.verify(
             sealed,
@@ -85,6 +89,7 @@ def verify(
         statuses=statuses,
         challenge=challenge,
         domain=domain,
+        contexts=contexts,
     )
 
 
@@ -97,6 +102,7 @@ def presented(
     statuses: Statuses | None = None,
     challenge: str | None = None,
     domain: str | None = None,
+    contexts: Contexts | None = None,
 ) -> Report:
     """Report on a credential in a presentation; one that is bound to a key answers the same question."""
     bound = challenge is not None and domain is not None and _is_bound(sealed)
@@ -107,6 +113,7 @@ def presented(
         statuses=statuses,
         challenge=challenge if bound else None,
         domain=domain if bound else None,
+        contexts=contexts,
     )
 
 

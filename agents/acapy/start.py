@@ -457,6 +457,7 @@ async def _open_site(
         ready=lambda: dict(state),
         breakers=lambda: {reach.peer: reach.state for reach in running.postman.reaches()},
         version=_version(),
+        vc_api=config.vc_api,
     )
     runner = web.AppRunner(site(context), access_log=None, handle_signals=False, shutdown_timeout=0.5)
     await runner.setup()

@@ -11,6 +11,7 @@ from agents.web.pages import add_pages, show_problem
 from agents.web.public import add_public
 from agents.web.render import assets
 from agents.web.rest import add_routes
+from agents.web.vcapi import add_vc_api
 
 __all__ = ["Context", "Invitations", "site"]
 
@@ -33,6 +34,8 @@ def site(context: Context) -> web.Application:
     add_routes(app)
     add_pages(app)
     add_public(app)
+    if context.vc_api != "off":
+        add_vc_api(app)
     app.router.add_get("/static/{name}", _static)
     app.router.add_get("/openapi.json", _openapi)
     return app

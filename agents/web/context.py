@@ -39,4 +39,5 @@ class Context:
     breakers: Callable[[], Mapping[str, str]] = dict
     zone: tzinfo = field(default=timezone(timedelta(hours=9), "JST"))
     version: str = ""
+    vc_api: str = "off"
     registrar: Registrar | None = None
