@@ -15,8 +15,9 @@ WORDS = {
     "type": "It says what it is.",
     "context": "It says what its words mean.",
     "id": "Its id is a URL, or it has none.",
+    "members": "What else it says has the form that it should.",
     "issuer": "It names its issuer.",
-    "holder": "It names who presents it.",
+    "holder": "It tells who presents it.",
     "subject": "It says something of a subject.",
     "credentials": "What it presents are credentials.",
     **status.WORDS,
@@ -37,8 +38,11 @@ def examine(
     challenge: str | None = None,
     domain: str | None = None,
     contexts: Contexts | None = None,
+    speaker: str | None = None,
 ) -> None:
     """Note what a document says of itself; `found.author` becomes its issuer or holder.
+
+    A presentation need not name its holder; it is then presented by `speaker`, whose key is said to seal it.
 
     What it presents, and its status lists, may be sealed otherwise than itself. A credential in it that is
     bound to a key answers the same `challenge` and `domain`.
@@ -48,6 +52,7 @@ def examine(
     kind = found.ask("type", form.kind, document) or form.CREDENTIAL
     found.ask("context", form.contexts, document)
     found.ask("id", form.identifier, document)
+    found.ask("members", form.members, document)
     if kind == form.CREDENTIAL:
         found.author = found.ask("issuer", _author, document, "issuer", expected_author)
         found.ask("subject", form.subjects, document)
@@ -60,7 +65,8 @@ def examine(
 
         status.examine(found, document, statuses, judge)
     else:
-        found.author = found.ask("holder", _author, document, "holder", expected_author)
+        shown = document if speaker is None or "holder" in document else {"holder": speaker}
+        found.author = found.ask("holder", _author, shown, "holder", expected_author)
         for credential in found.ask("credentials", form.presented, document) or ():
             found.credentials.append(
                 presented(

@@ -17,6 +17,7 @@ ENVELOPED_PRESENTATION: Literal["EnvelopedVerifiablePresentation"] = "EnvelopedV
 SKEW = timedelta(minutes=1)
 """A company's clock may run ahead of ours this far before what it says is "not yet valid"."""
 
+_TYPED = ("credentialStatus", "credentialSchema", "termsOfUse", "evidence", "refreshService")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\x00-\x1f\"<>\\^`{|}]+")
 
 
@@ -104,16 +105,54 @@ def period(document: Mapping[str, Any]) -> tuple[datetime | None, datetime | Non
     return start, end
 
 
+def members(document: Mapping[str, Any]) -> None:
+    """Raise Invalid unless what else the document says has the form that VCDM 2.0 gives it."""
+    for name in _TYPED:
+        for item in _listed(document.get(name, ())):
+            if not isinstance(item, dict) or not _has_type(item):
+                raise Invalid("Its {member} does not say of which type it is.", member=name)
+            if (name == "credentialSchema" or "id" in item) and not is_url(item.get("id")):
+                raise Invalid("The id of its {member} is not a URL.", member=name)
+    issuer = document.get("issuer")
+    for spoken in (document, issuer if isinstance(issuer, dict) else {}):
+        for name in ("name", "description"):
+            if name in spoken and not all(_is_text(item) for item in _listed(spoken[name])):
+                raise Invalid("Its {member} is no text in a language.", member=name)
+    resources = _listed(document.get("relatedResource", ()))
+    for item in resources:
+        if not isinstance(item, dict) or not is_url(item.get("id")):
+            raise Invalid("It names a related resource by something else than a URL.")
+        if not any(isinstance(item.get(name), str) for name in ("digestSRI", "digestMultibase")):
+            raise Invalid("It names a related resource without its digest.")
+    if len({item["id"] for item in resources}) != len(resources):
+        raise Invalid("It names a related resource twice.")
+
+
+def _has_type(item: Mapping[str, Any]) -> bool:
+    types = _listed(item.get("type", ()))
+    return bool(types) and all(isinstance(name, str) and name for name in types)
+
+
+def _is_text(value: object) -> bool:
+    """Say whether a value is a text, or a JSON-LD language value object."""
+    if isinstance(value, dict):
+        words = {name for name, text in value.items() if isinstance(text, str)}
+        return set(value) == words and {"@value"} <= words <= {"@value", "@language", "@direction"}
+    return isinstance(value, str)
+
+
 def well_formed(document: Mapping[str, Any]) -> None:
     """Raise Invalid unless the document is worth a seal."""
     contexts(document)
     identifier(document)
     period(document)
+    members(document)
     if kind(document) == CREDENTIAL:
         author(document, "issuer")
         subjects(document)
     else:
-        author(document, "holder")
+        if "holder" in document:
+            author(document, "holder")
         presented(document)
 
 

@@ -118,6 +118,7 @@ def verify(
         challenge=challenge,
         domain=domain,
         contexts=contexts,
+        speaker=_speaker(document.get("proof")),
     )
 
     proofs = found.ask("proof", _proofs, document) or []
@@ -345,6 +346,15 @@ def _required(case: _Case) -> Iterator[str]:
         raise Invalid("Nobody can tell whose key should have sealed it.")
     yield case.author
     yield from sorted(case.cosigners)
+
+
+def _speaker(proofs: Any) -> str | None:
+    """Return whose key the first proof names."""
+    first = proofs[0] if isinstance(proofs, list) and proofs else proofs
+    try:
+        return _method_url(first)[0] if isinstance(first, dict) else None
+    except Invalid:
+        return None
 
 
 def _hashed(head: bytes, body: bytes) -> bytes:

@@ -58,7 +58,11 @@ def seal(
         raise Invalid("Only a presentation answers a question.")
     if expires is None and "validUntil" in document:
         expires = moment(document["validUntil"])
-    author = form.author(document, "holder" if presents else "issuer")
+    author = (
+        form.author(document, "holder" if presents else "issuer")
+        if not presents or "holder" in document
+        else signer.did
+    )
     claims: dict[str, Any] = {"iss": author, "iat": jose.seconds(created)}
     claims |= {name: said for name, said in (("nonce", challenge), ("aud", domain)) if said is not None}
     if "id" in document:
@@ -108,6 +112,7 @@ def verify(
         challenge=challenge,
         domain=domain,
         contexts=contexts,
+        speaker=str(token.header.get("kid", "")).partition("#")[0] or None,
     )
     found.ask("token.claims", _same, token.payload)
     found.ask("token.period", jose.in_time, token.payload, now)
@@ -143,7 +148,8 @@ def _same(payload: Mapping[str, Any]) -> None:
     for name in ("vc", "vp", "proof"):
         if name in payload:
             raise Invalid("The token holds something that its type does not know ({name}).", name=name)
-    author = payload.get("holder" if form.kind(payload) == form.PRESENTATION else "issuer")
+    presents = form.kind(payload) == form.PRESENTATION
+    author = payload.get("holder", payload.get("iss")) if presents else payload.get("issuer")
     said = {
         "iss": author.get("id") if isinstance(author, dict) else author,
         "jti": payload.get("id"),

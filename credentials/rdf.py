@@ -8,13 +8,16 @@ a cache and only from there; none may stand in the document itself, for it would
 What RDF cannot tell apart, no such seal can: the order of a list, the same value twice in one, `1` and `1.0`.
 """
 
+import hashlib
+from base64 import b64encode
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
-from credentials import form, strict
+from credentials import base64url, form, strict
+from credentials.vc import content_digest
 from schemas import terms
 from schemas.claims import CONTEXT
 from schemas.errors import Invalid, Unknown
@@ -35,6 +38,31 @@ _MAX_WORK = 500
 """Nodes without a name that look alike are told apart by trying; a document may be made to need for ever."""
 
 
+def check_digests(document: Mapping[str, Any], /) -> None:
+    """Raise Invalid where a document gives another digest of a context that is kept here than ours has."""
+    resources_ = document.get("relatedResource", ())
+    for item in resources_ if isinstance(resources_, list | tuple) else [resources_]:
+        if isinstance(item, dict) and item.get("id") in _FILES:
+            content = resources.files(__package__).joinpath("contexts", _FILES[item["id"]]).read_bytes()
+            for name, made in (("digestSRI", _sri(content)), ("digestMultibase", _multibase(content))):
+                if name in item and item[name] not in made:
+                    raise Invalid("The digest of {url} is another than stated.", url=item["id"])
+
+
+def _sri(content: bytes) -> set[str]:
+    names = ("sha256", "sha384", "sha512")
+    return {f"{name}-{b64encode(hashlib.new(name, content).digest()).decode()}" for name in names}
+
+
+def _multibase(content: bytes) -> set[str]:
+    digest = hashlib.sha256(content).digest()
+    return {
+        content_digest(content),
+        "u" + base64url.encode(digest),
+        "u" + base64url.encode(b"\x12\x20" + digest),
+    }
+
+
 @cache
 def published() -> Contexts:
     """Return the contexts of the W3C that are kept here, and our own."""
@@ -43,11 +71,30 @@ def published() -> Contexts:
     return MappingProxyType(kept | {CONTEXT: terms.context()})
 
 
+def meaningful(document: Mapping[str, Any], contexts: Contexts, /) -> None:
+    """Raise Invalid unless every word of a JSON-LD document has a meaning; it may define some itself.
+
+    For who seals its text and not its RDF: what it defines itself is sealed along.
+    """
+    _expanded(document, contexts, inline=True)
+
+
 def canonical_quads(document: Mapping[str, Any], contexts: Contexts, /) -> bytes:
     """Return the canonical N-Quads of a JSON-LD document, or raise Invalid where something would be lost."""
-    from pyld import jsonld  # type: ignore[import-untyped]  # seldom needed, and slow to load
+    from pyld import jsonld  # type: ignore[import-untyped]
 
-    plain = _plain(document, contexts)
+    expanded, options = _expanded(_plain(document, contexts), contexts)
+    try:
+        dataset = jsonld.to_rdf(expanded, options)
+        return _canonicaliser()().main(dataset, {"format": "application/n-quads"}).encode()  # type: ignore[no-any-return]
+    except (Invalid, Unknown):
+        raise
+    except Exception as error:
+        raise _reason(error) from None
+
+
+def _expanded(document: Mapping[str, Any], contexts: Contexts, *, inline: bool = False) -> tuple[Any, Any]:
+    from pyld import jsonld  # seldom needed, and slow to load
 
     def load(url: str, options: object) -> dict[str, Any]:
         if url not in contexts:
@@ -62,18 +109,22 @@ def canonical_quads(document: Mapping[str, Any], contexts: Contexts, /) -> bytes
     def dropped(name: object) -> None:
         raise Invalid("One of its words has no meaning in its @context ({name}).", name=name)
 
+    options = {"documentLoader": load, "base": _BASE}
     try:
-        expanded = jsonld.expand(plain, {"documentLoader": load, "base": _BASE}, dropped)
+        expanded = jsonld.expand(dict(document) if inline else document, options, dropped)
         _absolute(expanded)
-        dataset = jsonld.to_rdf(expanded, {"documentLoader": load, "base": _BASE})
-        return _canonicaliser()().main(dataset, {"format": "application/n-quads"}).encode()  # type: ignore[no-any-return]
+        return expanded, options
     except (Invalid, Unknown):
         raise
     except Exception as error:  # PyLD raises of every kind for what it did not expect
-        for cause in _causes(error):
-            if isinstance(cause, Invalid | Unknown):
-                raise cause from None
-        raise Invalid("Its JSON-LD cannot be processed.") from None
+        raise _reason(error) from None
+
+
+def _reason(error: Exception) -> Invalid | Unknown:
+    for cause in _causes(error):
+        if isinstance(cause, Invalid | Unknown):
+            return cause
+    return Invalid("Its JSON-LD cannot be processed.")
 
 
 @cache

@@ -28,7 +28,7 @@ def credential(
 ) -> dict[str, Any]:
     """Build the payload of a credential; `contexts` are those after the W3C's own.
 
-    `related` are references, `status` entries of status lists.
+    `related` are references, `evidence` references that say their type, `status` entries of status lists.
     """
     document: dict[str, Any] = {
         "@context": [form.V2, *contexts],

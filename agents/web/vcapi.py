@@ -15,7 +15,7 @@ from agents.web.problems import Problem, as_json
 from agents.web.rest import answer
 from credentials import envelope, form, integrity, jwt, rdf, seals, status
 from credentials.report import Check, Report
-from schemas.errors import Forbidden, Invalid
+from schemas.errors import Forbidden, Invalid, Unknown
 
 EXAMPLES: Final = "https://www.w3.org/ns/credentials/examples/v2"
 ISSUED, VERIFIED, REFUSED, MALFORMED = 201, 200, 400, 422
@@ -72,7 +72,13 @@ def _ours(credential: dict[str, Any], did: str) -> dict[str, Any]:
     """Return a credential that we may seal: it is one, names us or nobody as its issuer, and has no seal."""
     document = credential if "issuer" in credential else credential | {"issuer": did}
     form.well_formed(document)
-    status.entries(document)
+    try:
+        rdf.meaningful(document, contexts())
+    except Unknown as reason:  # of a context: what is asked for is here, what it says is not understood
+        raise Invalid(reason.template, **reason.values) from reason
+    rdf.check_digests(document)
+    if status.ENTRY_TYPE in str(document.get("credentialStatus")):
+        status.entries(document)
     if form.kind(document) != form.CREDENTIAL or "proof" in document:
         raise Invalid("Only a credential without proof can be sealed here.")
     if form.author(document, "issuer") != did:

@@ -59,6 +59,8 @@ def test_addresses_follow_from_host_and_ports_unless_told(tmp_path: Path) -> Non
         ({"MEGURI_DID_HOST": "https://registry.example"}, "did_host is no host's name"),
         ({"MEGURI_DID_HOST": "localhost"}, "did_host is no host's name"),
         ({"MEGURI_LOG_LEVEL": "loud"}, "log_level is one of"),
+        ({"MEGURI_VC_API": "yes"}, "vc_api is one of"),
+        ({"MEGURI_VC_API": "loopback", "MEGURI_HOST": "0.0.0.0"}, "nobody else reaches"),
         ({"MEGURI_LONGEST_REST_S": "nan"}, "number of seconds"),
         ({"MEGURI_LONGEST_REST_S": "-1"}, "number of seconds"),
     ],
