@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
+from governance.framework import Framework
+from governance.versions import Versions
 from protocols.exchange import Because, Exchange, Message
 from protocols.exchange import Protocol as Table
 from schemas.claims import Claim, Member, SohModel
@@ -189,6 +191,14 @@ class Books(Protocol):
         """Return the DID of the governance authority we trust, or nothing."""
         ...
 
+    def frameworks(self) -> Versions:
+        """Return the versions of the governance framework that we hold."""
+        ...
+
+    def framework(self, at: datetime | None = None) -> Framework:
+        """Return the version of the governance framework that holds now, or held at a moment."""
+        ...
+
     def item(self, code: str) -> Item | None:
         """Return one item."""
         ...
@@ -324,7 +334,7 @@ class Trust:
 
 @dataclass(frozen=True)
 class Adopt:
-    """Hold this register of members from now on, if it is newer than the one we hold."""
+    """Hold this register of members, or this version of the framework, if it is newer than what we hold."""
 
     credential: Held
 

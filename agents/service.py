@@ -46,9 +46,9 @@ from agents.role import (
 )
 from credentials.integrity import seal, verify
 from credentials.keys import Signer
+from credentials.moments import moment
 from credentials.resolution import Resolver
 from credentials.vc import credential, digest
-from governance.framework import Framework
 from protocols.catalogue import MESSAGES
 from protocols.exchange import Exchange, Message, Protocol, Said, Unreadable
 from protocols.introduction import INTRODUCTION
@@ -59,6 +59,7 @@ from schemas.claims import (
     CLAIMS,
     CONTEXT,
     Claim,
+    GovernanceFramework,
     HandlingRecord,
     HandOverReceipt,
     ItemIdentity,
@@ -107,14 +108,12 @@ class Agent:
         courier: Courier,
         signer: Signer,
         resolver: Resolver,
-        framework: Framework,
     ) -> None:
         self.play = play
         self.store = store
         self.courier = courier
         self.signer = signer
         self.resolver = resolver
-        self.framework = framework
         self.works: Works = Idle()
 
     async def perform(
@@ -226,8 +225,9 @@ class Agent:
     ) -> tuple[str, str]:
         """Return the claim type and issuer of a credential, or raise `Invalid` with what is wrong with it.
 
-        It must verify, say what its type must say, and come from a company that may say it; for one issuer
-        a person here may have vouched.
+        It must verify, say what its type must say, and come from a company that may say it, by the version of
+        the framework that held when it was said and the register as it stands now; for one issuer a person
+        here may have vouched.
         """
         report = verify(document, self.resolver, now=books.now)
         if not report.verified:
@@ -253,7 +253,13 @@ class Agent:
         roles = roles_of(books, issuer, books.authority() or trusted)
         if types[0] == "Introduction" or (vouched and issuer == vouched):
             return types[0], issuer
-        if not any(self.framework.may_issue(r, types[0]) for r in roles):
+        framework = books.framework(moment(document["validFrom"]) if "validFrom" in document else None)
+        for suite in suites_of(document):
+            if not framework.understands(suite):
+                raise Invalid(
+                    "an attached {type} bears a seal that the framework does not know", type=types[0]
+                )
+        if not any(framework.may_issue(r, types[0]) for r in roles):
             raise Invalid("the issuer of an attached {type} may not issue it", type=types[0])
         return types[0], issuer
 
@@ -325,9 +331,10 @@ class _Change:
         if not roles:
             ours = did == self.desk.company.did
             raise Forbidden("we are not a member yet" if ours else "the company is not a member")
-        if entry and not self.agent.framework.may_deal(entry.status):
+        framework = self.desk.framework()
+        if entry and not framework.may_deal(entry.status):
             raise Forbidden("{name} is no member in good standing: {status}", name=name, status=entry.status)
-        if not any(self.agent.framework.may_play(role, protocol.name, side) for role in roles):
+        if not any(framework.may_play(role, protocol.name, side) for role in roles):
             raise Forbidden(
                 "{name} is not admitted as {side} in {protocol}", name=name, side=side, protocol=protocol.name
             )
@@ -707,7 +714,8 @@ class _Change:
         type_ = type(effect.claim).__name__
         company = self.desk.company
         roles = roles_of(self.desk, company.did, self.desk.authority())
-        if type_ != "Introduction" and not any(self.agent.framework.may_issue(r, type_) for r in roles):
+        framework = self.desk.framework()
+        if type_ != "Introduction" and not any(framework.may_issue(r, type_) for r in roles):
             raise Forbidden("we may not issue “{type}”", type=type_)
         if not its_own(effect.claim, company.did):
             raise Invalid("“{type}” would state what we cannot", type=type_)
@@ -729,7 +737,7 @@ class _Change:
         )
         held = _held(document, type_, company.did, self.desk.now, "")
         self.keep(held)
-        if type_ == "MembershipRegister":
+        if type_ in ("MembershipRegister", "GovernanceFramework"):
             self.adopt(held)
         if type_ in always_published(self.desk):
             self.publish(held.id)
@@ -749,7 +757,7 @@ class _Change:
 
     def may_publish(self, type_: str) -> None:
         """Raise `Forbidden` for a type of statement that the framework does not open to everyone."""
-        if not self.agent.framework.may_publish(type_):
+        if not self.desk.framework().may_publish(type_):
             raise Forbidden("the framework does not let “{type}” be shown to everyone", type=type_)
 
     def record(self, event: Event) -> None:
@@ -789,10 +797,16 @@ class _Change:
             self.desk.note_job(id, "stopped", job.progress)
 
     def adopt(self, held: Held) -> None:
-        """Hold a register of members if the authority we trust signed it and it is newer than ours."""
-        register = MembershipRegister.model_validate(held.claim)
+        """Hold what binds us all if the authority we trust signed it and it is newer than ours."""
         if held.issuer != self.desk.authority():
-            raise Forbidden("the register is not signed by the governance authority")
+            raise Forbidden("the {type} is not signed by the governance authority", type=held.type)
+        if held.type == "GovernanceFramework":
+            stated = GovernanceFramework.model_validate(held.claim)
+            if self.desk.frameworks().takes(stated, moment(held.document["validFrom"])):
+                known = json.loads(self.desk.setting("frameworks") or "[]")
+                self.desk.set("frameworks", json.dumps([*known, (held.id, held.digest)]))
+            return
+        register = MembershipRegister.model_validate(held.claim)
         if register.version > int(self.desk.setting("register-version") or 0):
             self.desk.set("register-version", str(register.version))
             self.desk.set("register", register.model_dump_json())
@@ -906,7 +920,7 @@ def its_own(claim: Claim, issuer: str) -> bool:
             return all((event.item, event.kind, event.who) == theirs for event in claim.events)
         case HandOverReceipt():
             return issuer in (claim.from_did, claim.to_did)
-        case MembershipRegister():
+        case MembershipRegister() | GovernanceFramework():
             return claim.did == issuer
     return True
 
@@ -991,6 +1005,16 @@ def issuer_of(document: Mapping[str, Any]) -> str:
     """Return a credential's issuer."""
     issuer = document["issuer"]
     return str(issuer["id"] if isinstance(issuer, Mapping) else issuer)
+
+
+def suites_of(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the suites of a document's seals."""
+    proofs = document.get("proof") or ()
+    return tuple(
+        str(proof.get("cryptosuite", ""))
+        for proof in (proofs if isinstance(proofs, list) else (proofs,))
+        if isinstance(proof, Mapping)
+    )
 
 
 def _held(document: Mapping[str, Any], type_: str, issuer: str, at: datetime, source: str) -> Held:

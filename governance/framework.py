@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import resources
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from analysis.result import digest
 from credentials.strict import loads
@@ -156,14 +156,6 @@ class Legal(Rule):
     liability: Text
     intellectual_property: Text
 
-    @model_validator(mode="after")
-    def _has_a_clock(self) -> Self:
-        try:
-            ZoneInfo(self.time_zone)
-        except (KeyError, ValueError, OSError) as unknown:
-            raise ValueError(f"there is no time zone {self.time_zone[:40]}") from unknown
-        return self
-
 
 class Recognised(Rule):
     """Another authority whose word on an action and resource is taken here."""
@@ -192,26 +184,6 @@ class Rules(Rule):
     status_lists: StatusLists
     legal: Legal
     recognised: tuple[Recognised, ...] = ()
-
-    @model_validator(mode="after")
-    def _names_what_it_has(self) -> Self:
-        named: set[str] = {
-            role for sides in self.protocols.values() for side in sides.values() for role in side
-        }
-        named |= {role for claim in self.claims.values() for role in claim.issuers}
-        named |= {role for contract in self.contracts.values() for role in contract.askers}
-        named |= {role for fee in self.fees for role in fee.roles}
-        if unknown := named - set(self.roles) - {ANY}:
-            raise ValueError(f"it names a role it does not have: {min(unknown)}")
-        for name, contract in self.contracts.items():
-            if unknown := set(contract.purposes) - set(self.purposes):
-                raise ValueError(f"{name} names a purpose it does not have: {min(unknown)}")
-            if unknown := set(contract.claims) - set(self.claims):
-                raise ValueError(f"{name} names a claim type it does not have: {min(unknown)}")
-        grades = [grade.name for grade in self.grades]
-        if len(set(grades)) < len(grades):
-            raise ValueError("two grades have one name")
-        return self
 
 
 @dataclass(frozen=True)
@@ -316,7 +288,34 @@ def framework_of(
         named = digest(dict(document))
     except (ValidationError, ValueError, RecursionError) as wrong:
         raise Invalid("The framework cannot be read: {wrong}.", wrong=_words(wrong)) from wrong
+    _check_names(rules)
     return Framework(rules, MappingProxyType(dict(document)), named, holds_from)
+
+
+def _check_names(rules: Rules) -> None:
+    """Raise Invalid for the first name in the rules that stands for nothing."""
+    named = {role for sides in rules.protocols.values() for side in sides.values() for role in side}
+    named |= {role for claim in rules.claims.values() for role in claim.issuers}
+    named |= {role for contract in rules.contracts.values() for role in contract.askers}
+    named |= {role for fee in rules.fees for role in fee.roles}
+    _known("role", named - {ANY}, rules.roles)
+    for contract in rules.contracts.values():
+        _known("purpose", contract.purposes, rules.purposes)
+        _known("claim type", contract.claims, rules.claims)
+    grades = [grade.name for grade in rules.grades]
+    if len(set(grades)) < len(grades):
+        raise Invalid("two grades of the framework have one name")
+    try:
+        ZoneInfo(rules.legal.time_zone)
+    except (KeyError, ValueError, OSError) as unknown:
+        raise Invalid("there is no time zone {name}", name=rules.legal.time_zone[:40]) from unknown
+
+
+def _known(what: str, named: Iterable[str], known: Iterable[str]) -> None:
+    if unknown := set(named) - set(known):
+        raise Invalid(
+            "the framework names a {what} it does not have: {name}", what=what, name=min(unknown)[:60]
+        )
 
 
 def _words(wrong: Exception) -> str:

@@ -24,7 +24,6 @@ from agents.store import SqlStore, open_store
 from agents.words import translate
 from credentials.keys import LocalSigner
 from credentials.resolution import KeyResolver
-from governance.framework import FRAMEWORK
 from schemas.claims import Member, MembershipRegister
 
 FAST = Timing(receipt_s=0.05, shortest_s=0.01, longest_s=0.1, gather_s=0.002, knock_rest_s=0.02)
@@ -63,7 +62,7 @@ class House:
         """Start, the first time or again: nothing but the store and the vault is left from before."""
         speller = Speller(self.store, self.vault, self.street.blobs_url)
         self.postman = Postman(self.store, speller, Lane(self), translate, self.timing)
-        self.agent = Agent(play(self.roles), self.store, self.postman, self.signer, KeyResolver(), FRAMEWORK)
+        self.agent = Agent(play(self.roles), self.store, self.postman, self.signer, KeyResolver())
         self.letterbox = Letterbox(self.agent, self.store, self.vault, self.postman, self.fetcher)
         self.street.away.discard(self.name)
         await self.postman.start(knock=knock)

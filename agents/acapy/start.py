@@ -312,7 +312,6 @@ async def _build(config: Config, conductor: "Conductor", stack: AsyncExitStack) 
     from agents.store import open_store
     from agents.words import translate
     from credentials.resolution import KeyResolver
-    from governance.framework import FRAMEWORK
 
     profile = conductor.root_profile
     if profile is None:
@@ -334,7 +333,7 @@ async def _build(config: Config, conductor: "Conductor", stack: AsyncExitStack) 
         translate,
         Timing(longest_s=config.longest_rest_s),
     )
-    service = Agent(roles, store, postman, signer, KeyResolver(), FRAMEWORK)
+    service = Agent(roles, store, postman, signer, KeyResolver())
     reach = _reach(config, store, post)
     fetcher = Fetcher(store, vault, _reporter(postman), reach, longest_s=config.longest_rest_s)
     letterbox = Letterbox(service, store, vault, postman, fetcher)

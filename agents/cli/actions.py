@@ -34,10 +34,14 @@ def everything() -> Play:
     return play(ROLES)
 
 
+# Actions on our own records that belong with a protocol.
+BESIDE = {"predict-life": "audit/1.0", "put-framework-in-force": "membership/1.0"}
+
+
 def section(action: Action[Any]) -> str:
     """Name the part of the help that an action stands in."""
-    if action.name == "predict-life":
-        return SECTIONS["audit/1.0"]
+    if action.name in BESIDE:
+        return SECTIONS[BESIDE[action.name]]
     if "publish" in action.name:
         return "Publication"
     if action.opens:

@@ -1,12 +1,14 @@
 """The governance authority admits members, keeps their register, and audits their predictions."""
 
 from collections.abc import Sequence
+from datetime import date
 
 from pydantic import Field
 
-from agents.role import Action, Case, Duty, Effect, Issue, Role, Send
+from agents.role import Action, Case, Duty, Effect, Held, Issue, Role, Send
 from agents.roles.life import Form
-from governance.framework import FRAMEWORK
+from governance.framework import FRAMEWORK, read_framework
+from governance.versions import begins, instant
 from protocols.audit import AUDIT, AuditFinding, Certify, Find, RequestAudit
 from protocols.audit import Refuse as RefuseAudit
 from protocols.membership import (
@@ -22,8 +24,19 @@ from protocols.membership import (
     Suspend,
     Withdraw,
 )
-from schemas.claims import Accreditation, AuditCertificate, Member, MembershipRegister, Prediction
+from protocols.membership import Framework as FrameworkMessage
+from schemas.claims import (
+    Accreditation,
+    AuditCertificate,
+    GovernanceFramework,
+    Member,
+    MembershipRegister,
+    Prediction,
+)
 from schemas.errors import Invalid, Misstep
+
+# How long the text of a framework may be, in characters.
+MOST_RULES = 200_000
 
 STANDING = ("applied", "accredited", "suspended")
 
@@ -62,15 +75,76 @@ def _tell_all(case: Case, entries: dict[str, Member], *, them: bool) -> list[Eff
         max((h.claim["version"] for h in case.books.credentials(me.did, "MembershipRegister")), default=0)
     )
     register = Issue(MembershipRegister(did=me.did, version=version, members=tuple(entries.values())), me.did)
-    open_ = case.books.dealings(MEMBERSHIP.name, ("accredited", "suspended"), limit=100_000)
-    threads = {dealing.thread for dealing in open_} - {case.here.thread} | (
-        {case.here.thread} if them else set()
-    )
+    threads = _members(case) - {case.here.thread} | ({case.here.thread} if them else set())
     return [
         register,
         *(
             Send(Register(version=version), credentials=(register,), thread=thread)
             for thread in sorted(threads)
+        ),
+    ]
+
+
+def _members(case: Case) -> set[str]:
+    """Return the threads of all who are to hear of what binds everybody."""
+    open_ = case.books.dealings(MEMBERSHIP.name, ("accredited", "suspended"), limit=100_000)
+    return {dealing.thread for dealing in open_}
+
+
+def _stated(case: Case) -> list[tuple[GovernanceFramework, Held | Issue]]:
+    """Return every version of the framework we signed; the first is signed when it is first needed."""
+    me = case.books.company.did
+    held = case.books.credentials(me, "GovernanceFramework")
+    if held:
+        return [(GovernanceFramework.model_validate(one.claim), one) for one in held]
+    first = GovernanceFramework(
+        did=me, version=FRAMEWORK.version, holds_from=instant(case.books.now), rules=dict(FRAMEWORK.document)
+    )
+    return [(first, Issue(first, f"{me}/framework"))]
+
+
+def _told(stated: GovernanceFramework, sealed: Held | Issue, thread: str | None = None) -> Send:
+    return Send(
+        FrameworkMessage(version=stated.version, holds_from=stated.holds_from),
+        credentials=(sealed if isinstance(sealed, Issue) else sealed.id,),
+        thread=thread,
+    )
+
+
+class FrameworkForm(Form):
+    """The rules to put in force, and from when."""
+
+    rules: str = Field(min_length=1, max_length=MOST_RULES, title="Rules (TOML or JSON)")
+    holds_from: date = Field(title="Holds from")
+
+
+def put_framework_in_force(form: FrameworkForm, case: Case) -> list[Effect]:
+    """Sign a new version of the framework, which holds from a day on, and send it to every member."""
+    from governance.conformity import conform  # the prescribed methods, needed here only
+
+    framework = read_framework(form.rules)
+    newest = case.books.frameworks().newest
+    if framework.version <= newest.version:
+        raise Invalid(
+            "the framework's version is {version}; it must be greater than {newest}, the newest there is",
+            version=framework.version,
+            newest=newest.version,
+        )
+    conform(framework)
+    me = case.books.company.did
+    begin = begins(framework, form.holds_from, case.books.now)
+    stated = GovernanceFramework(
+        did=me, version=framework.version, holds_from=begin, rules=dict(framework.document)
+    )
+    earlier = [(one, sealed) for one, sealed in _stated(case) if isinstance(sealed, Issue)]
+    new = Issue(stated, f"{me}/framework")
+    return [
+        *(sealed for _, sealed in earlier),
+        new,
+        *(
+            _told(one, sealed, thread)
+            for thread in sorted(_members(case))
+            for one, sealed in (*earlier, (stated, new))
         ),
     ]
 
@@ -81,10 +155,13 @@ def accredit(form: AccreditForm, case: Case) -> list[Effect]:
     roles = form.roles or applied.roles
     if extra := set(roles) - set(applied.roles):
         raise Invalid("the company did not apply as {role}", role=min(extra))
-    claim = Accreditation(did=case.them.did, name=applied.name, roles=roles, framework=FRAMEWORK.title)
+    claim = Accreditation(
+        did=case.them.did, name=applied.name, roles=roles, framework=case.books.framework().title
+    )
     return [
         Send(Accredit(roles=roles), credentials=(Issue(claim, case.them.did),)),
         *_tell_all(case, _entries(case, "accredited", roles), them=True),
+        *(_told(stated, sealed) for stated, sealed in _stated(case)),
     ]
 
 
@@ -185,6 +262,13 @@ AUTHORITY = Role(
             MEMBERSHIP,
             (Withdraw,),
             rank="manager",
+        ),
+        Action(
+            "put-framework-in-force",
+            "Put a framework in force",
+            FrameworkForm,
+            put_framework_in_force,
+            rank="admin",
         ),
     ),
     duties=(

@@ -38,6 +38,7 @@ from protocols.membership import (
     MEMBERSHIP,
     Accredit,
     Apply,
+    Framework,
     Register,
     Resign,
     Retract,
@@ -116,6 +117,14 @@ def adopt_register(message: Register, case: Case) -> list[Effect]:
     found = [Adopt(held) for held in case.credentials if held.type == "MembershipRegister"]
     if not found:
         raise Invalid("no register is attached")
+    return [*found]
+
+
+def adopt_framework(message: Framework, case: Case) -> list[Effect]:
+    """Hold the attached version of the framework; it holds from the time it names."""
+    found = [Adopt(held) for held in case.credentials if held.claim.get("version") == message.version]
+    if not found:
+        raise Invalid("no framework of this version is attached")
     return [*found]
 
 
@@ -369,6 +378,7 @@ COMMON = Role(
         Duty(INTRODUCTION, Welcome, be_met),
         Duty(MEMBERSHIP, Accredit, be_accredited),
         Duty(MEMBERSHIP, Register, adopt_register),
+        Duty(MEMBERSHIP, Framework, adopt_framework),
         Duty(DISCLOSURE, Disclose, check_disclosure),
         Duty(DISCLOSURE, DiscloseInPart, check_disclosure),
     ),

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -55,9 +55,11 @@ from agents.store.tables import (
 from agents.store.tables import event as event_table
 from agents.store.tables import model as model_table
 from governance.dids import Kept as Log
+from governance.framework import Framework
+from governance.versions import Versions
 from protocols.catalogue import PROTOCOLS
 from protocols.exchange import Exchange, Message, Protocol, Said, Unreadable
-from schemas.claims import Member, MembershipRegister
+from schemas.claims import GovernanceFramework, Member, MembershipRegister
 from schemas.errors import Forbidden, Invalid, Misstep, Unavailable, Unknown
 from schemas.events import Event
 
@@ -117,10 +119,11 @@ _PASS = (
 
 
 class Register:
-    """The members of the register we hold, read from its text once a version."""
+    """The register of members and the versions of the framework that we hold, each read once a change."""
 
     def __init__(self) -> None:
         self._read: tuple[str, tuple[Member, ...]] = ("", ())
+        self._versions: tuple[str, Versions] = ("[]", Versions())
 
     def members(self, text: str) -> tuple[Member, ...]:
         """Return the members that the register's text names."""
@@ -129,6 +132,17 @@ class Register:
             members = MembershipRegister.model_validate_json(text).members
             self._read = text, members
         return members
+
+    def versions(self, text: str, find: Callable[[str], Held | None]) -> Versions:
+        """Return the versions that the credentials state whose ids and digests the text lists."""
+        known, versions = self._versions
+        if text != known:
+            versions = Versions()
+            for id, _ in json.loads(text):
+                if (held := find(id)) is not None:
+                    versions = versions.plus(GovernanceFramework.model_validate(held.claim))
+            self._versions = text, versions
+        return versions
 
 
 def unavailable(error: BaseException) -> Unavailable:
@@ -632,6 +646,14 @@ class SqlDesk:
     def members(self) -> tuple[Member, ...]:
         """List the companies of the register we hold."""
         return self._register.members(self.setting("register") or "") if self.setting("register") else ()
+
+    def frameworks(self) -> Versions:
+        """Return the versions of the governance framework that we hold."""
+        return self._register.versions(self.setting("frameworks") or "[]", self.credential)
+
+    def framework(self, at: datetime | None = None) -> Framework:
+        """Return the version of the governance framework that holds now, or held at a moment."""
+        return self.frameworks().at(at or self.now)
 
     def authority(self) -> str:
         """Return the DID of the governance authority we trust, or nothing."""

@@ -286,7 +286,7 @@ class Seeing:
         self.context = context
         self.desk = desk
         self.play: Play = context.agent.play
-        self.framework: Framework = context.agent.framework
+        self.framework: Framework = desk.framework()
         self._breakers = context.breakers()
         self._register = {entry.did: entry for entry in desk.members()}
         self._peers = {peer.id: peer for peer in desk.peers()}

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from protocols.exchange import Because, Message, Protocol, Step
 
@@ -70,6 +70,15 @@ class Register(Message):
     version: int = Field(ge=1, title="Version of the register")
 
 
+class Framework(Message):
+    """The attached credential is a version of the governance framework, with the time from which it holds."""
+
+    kind: ClassVar[str] = "framework"
+    carries: ClassVar[frozenset[str]] = frozenset({"GovernanceFramework"})
+    version: int = Field(ge=1, title="Version of the framework")
+    holds_from: AwareDatetime = Field(title="Holds from")
+
+
 MEMBERSHIP = Protocol(
     "membership/1.0",
     steps=(
@@ -85,5 +94,7 @@ MEMBERSHIP = Protocol(
         Step("suspended", "member", Resign, "resigned"),
         Step("accredited", "authority", Register, "accredited"),
         Step("suspended", "authority", Register, "suspended"),
+        Step("accredited", "authority", Framework, "accredited"),
+        Step("suspended", "authority", Framework, "suspended"),
     ),
 )

@@ -16,7 +16,7 @@ from protocols.audit import Refuse as RefuseAudit
 from protocols.catalogue import PROTOCOLS
 from protocols.exchange import Message, Protocol
 from protocols.introduction import Welcome
-from protocols.membership import Register
+from protocols.membership import Framework, Register
 from protocols.receipt import RECEIPT
 from schemas.claims import CLAIMS, Claim, Prediction
 from schemas.errors import Fault, Forbidden, Invalid, Misstep, Unknown
@@ -44,6 +44,7 @@ DUTIES = [(role, duty) for role in EVERYONE for duty in role.duties]
 SENT_BY_DUTIES: dict[type[Message], str] = {
     Welcome: "the answer to hello",
     Register: "the authority tells every member whenever its register changes",
+    Framework: "the authority tells every member of a new version, and a new member of all",
     Certify: "the authority's answer to an audit request",
     Find: "the authority's answer to an audit request",
     RefuseAudit: "the authority's answer to an audit request it cannot take",

@@ -134,6 +134,10 @@ def _faults() -> Iterator[Text]:
             if isinstance(node, ast.Call) and _name(node.func) in kinds - set(own) and node.args:
                 yield from (("", text) for text in _constants(node.args[0]))
     for path, tree in sources():
+        for node in ast.walk(tree) if "governance" in path.parts else ():
+            if isinstance(node, ast.Call) and _name(node.func) in {"_same", "_known"}:
+                yield from (("", text) for text in _constants(node.args[0]))
+    for path, tree in sources():
         if path.relative_to(ROOT).parts[0] in {"protocols", "schemas"} or "roles" in path.parts:
             for node in ast.walk(tree):
                 if isinstance(node, ast.Call) and _name(node.func) == "ValueError" and node.args:

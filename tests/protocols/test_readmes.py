@@ -24,6 +24,7 @@ EXPECTED_CREDENTIALS = {
     ("introduction/1.0", "welcome"): {"Introduction"},
     ("membership/1.0", "accredit"): {"Accreditation"},
     ("membership/1.0", "register"): {"MembershipRegister"},
+    ("membership/1.0", "framework"): {"GovernanceFramework"},
     ("collection/1.0", "hand-over"): {"HandOverReceipt"},
     ("collection/1.0", "sign-receipt"): {"HandOverReceipt", "VehicleHistory"},
     ("delivery/1.0", "ship"): {"ItemIdentity", "DiagnosisResult", "VehicleHistory", "HandlingRecord"},

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 from random import Random
@@ -30,7 +30,6 @@ from credentials.integrity import seal
 from credentials.keys import LocalSigner
 from credentials.resolution import KeyResolver
 from credentials.vc import credential
-from governance.framework import FRAMEWORK
 from instruments.load import RELAYS
 from instruments.rack import Trouble, populate, serve
 from protocols.exchange import Exchange, Protocol
@@ -134,6 +133,11 @@ class Town:
         self.shut: set[tuple[str, str]] = set()
         self.air: list[Envelope] = []
         self.verdicts: list[Verdict] = []
+        self.ahead = timedelta()
+
+    def now(self) -> datetime:
+        """Return the time by the town's clock, which may be put forward and back."""
+        return datetime.now(UTC) + self.ahead
 
     # Setting up
 
@@ -150,9 +154,9 @@ class Town:
         if name in self.stores:
             self.stores[name].close()
         company = Company(self.keys[name].did, name, roles)
-        store = open_store(f"sqlite:///{self.folder}/{name}.sqlite3", company)
+        store = open_store(f"sqlite:///{self.folder}/{name}.sqlite3", company, self.now)
         bell = Bell()
-        agent = Agent(play(roles), store, bell, self.keys[name], KeyResolver(), FRAMEWORK)
+        agent = Agent(play(roles), store, bell, self.keys[name], KeyResolver())
         self.agents[name], self.stores[name], self.bells[name] = agent, store, bell
         return agent
 
@@ -372,18 +376,21 @@ async def town(folder: Path, *names: str, street: Street | None = None) -> Async
         made.close()
 
 
-def sealed(key: LocalSigner, claim: Claim, about: str, issuer: str = "") -> dict[str, Any]:
-    """Return a claim sealed with a key; a forger may name another issuer."""
+def sealed(
+    key: LocalSigner, claim: Claim, about: str, issuer: str = "", at: datetime | None = None
+) -> dict[str, Any]:
+    """Return a claim sealed with a key, now or at another time; a forger may name another issuer."""
+    at = at or datetime.now(UTC)
     subject = {"id": about} | claim.model_dump(mode="json", exclude_none=True)
     document = credential(
         issuer or key.did,
         (type(claim).__name__,),
         subject,
         id=f"urn:uuid:{uuid4()}",
-        valid_from=datetime.now(UTC),
+        valid_from=at,
         contexts=(CONTEXT,),
     )
-    return dict(seal(document, key, created=datetime.now(UTC)))
+    return dict(seal(document, key, created=at))
 
 
 def parcel(

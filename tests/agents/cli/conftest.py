@@ -21,7 +21,6 @@ from agents.store import SqlStore, open_store
 from agents.web import Context, site
 from credentials.keys import LocalSigner
 from credentials.resolution import KeyResolver
-from governance.framework import FRAMEWORK
 from protocols.membership import MEMBERSHIP, Apply
 from schemas.errors import Invalid
 from schemas.events import Event
@@ -120,7 +119,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     thread.start()
     signer = LocalSigner.generate()
     store = open_store(f"sqlite:///{home / 'books.db'}", Company(signer.did, "Kita 解体", tuple(ROLES)))
-    agent = Agent(play(ROLES), store, Quiet(), signer, KeyResolver(), FRAMEWORK)
+    agent = Agent(play(ROLES), store, Quiet(), signer, KeyResolver())
     runners: list[web.AppRunner] = []
     codes = {"vehicle": mint("vehicle"), "pack": mint("pack")}
 

@@ -20,7 +20,6 @@ from agents.store import SqlStore, open_store
 from agents.web import Context, site
 from credentials.keys import LocalSigner
 from credentials.resolution import KeyResolver
-from governance.framework import FRAMEWORK
 from protocols.catalogue import PROTOCOLS
 from schemas.errors import Invalid
 
@@ -96,7 +95,7 @@ class Street:
         home = self.folder / role
         home.mkdir()
         store = open_store(f"sqlite:///{home / 'books.db'}", Company(signer.did, name, (role,)))
-        agent = Agent(play((role,)), store, Waking(), signer, KeyResolver(), FRAMEWORK)
+        agent = Agent(play((role,)), store, Waking(), signer, KeyResolver())
         house = self.houses[role] = House(name, role, agent, store, Vault(home / "vault"), self)
         return house
 
