@@ -17,7 +17,7 @@ import struct
 import sys
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -37,6 +37,7 @@ COMPANIES = {
 CELLS = 12
 CELL_MODEL = "warwick-5ah"
 BAD_CONTACT = 7
+ON_A_RACK = 6
 LARGE_PHOTO_PIXELS = (900, 600)
 PORTS = (15_000, 32_000)
 
@@ -250,7 +251,7 @@ class Running:
 
 
 @asynccontextmanager
-async def agents(folder: Path, rack: Any, adjust: Adjust) -> AsyncIterator[dict[str, Running]]:
+async def agents(folder: Path, racks: Sequence[Any], adjust: Adjust) -> AsyncIterator[dict[str, Running]]:
     """Start the five agents, and end them with the context; `adjust` may change the settings of each."""
     ports = free_ports(3 * len(COMPANIES))
     running: dict[str, Running] = {}
@@ -269,7 +270,8 @@ async def agents(folder: Path, rack: Any, adjust: Adjust) -> AsyncIterator[dict[
                 "MEGURI_WEB_PORT": str(site),
             }
             if role == "collector":
-                settings |= {"MEGURI_METER": rack.meter_resource, "MEGURI_SWITCH": rack.switch_resource}
+                resources = [f"{rack.meter_resource} {rack.switch_resource}" for rack in racks]
+                settings["MEGURI_RACKS"] = ",".join(resources)
             settings = adjust(role, settings)
             running[role] = await start(role, home, f"http://127.0.0.1:{site}", settings)
         yield running
@@ -475,7 +477,15 @@ async def workshop(collector: Door, pack: str, narrator: Narrator) -> tuple[list
     found = await collector.get("/items", kind="cell", part_of=pack)
     cells = sorted(item["code"] for item in found)
     narrator.line("collector", f"takes {pack} apart into {len(cells)} cells and four sorts of material")
-    done = await collector.do("diagnose-cells", cells=cells, temperature_c="25", soc_pct="50")
+    await collector.do("record-room", temperature_c="25.0", air_conditioning="25 °C")
+    for place, cell in enumerate(cells):
+        rack, channel = divmod(place, ON_A_RACK)
+        await collector.do("scan", scan=cell)
+        await collector.do("scan", scan=f"{rack + 1}:{101 + channel}")
+    narrator.line(
+        "collector", f"scans each cell and its channel, on two racks: {2 * len(cells)} scans, then start"
+    )
+    done = await collector.do("diagnose-cells", soc_pct="50")
     job = await collector.finishes(done["jobs"][0], narrator)
     outcomes = job["progress"]["outcomes"]
     await collector.do("grade-items", items=cells)
@@ -616,16 +626,17 @@ async def play(
     keep: bool = False,
     adjust: Adjust = lambda _, settings: settings,
 ) -> None:
-    """Start the rack and the agents, play the journey, show the trace."""
+    """Start the racks and the agents, play the journey, show the trace."""
     from instruments.rack import Trouble, populate, serve  # numpy, only the demo needs it at once
 
-    troubles = {100 + BAD_CONTACT: Trouble.OPEN}
-    cells = populate([f"cell {n}" for n in range(1, CELLS + 1)], troubles=troubles)
+    codes = [f"cell {n}" for n in range(1, CELLS + 1)]
+    cells = list(populate(codes, troubles={100 + BAD_CONTACT: Trouble.OPEN}).values())
+    loads = [dict(enumerate(cells[first : first + ON_A_RACK], 101)) for first in range(0, CELLS, ON_A_RACK)]
     narrator.say(narrator.paint("1", "Meguri 巡り: one pack's journey through five companies' agents"))
-    narrator.say("         the rack plays circuits fitted to measured spectra")
+    narrator.say("         two racks play circuits fitted to measured spectra")
     async with AsyncExitStack() as stack:
-        rack = await stack.enter_async_context(serve(cells, time_scale=0.0))
-        running = await stack.enter_async_context(agents(folder, rack, adjust))
+        racks = [await stack.enter_async_context(serve(load, time_scale=0.0)) for load in loads]
+        running = await stack.enter_async_context(agents(folder, racks, adjust))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         narrator.say(f"         starting {len(running)} agents, one process each …")
         await asyncio.gather(*(agent.ready(session) for agent in running.values()))
