@@ -5,11 +5,12 @@ shift (to read only). Either form gives equal measurements back; transcripts tra
 """
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final, Literal, TextIO
 
 from instruments.measurement import Measurement
 from instruments.shift import Journal
@@ -90,8 +91,10 @@ def _measurement(digest: str, rows: Sequence[Mapping[str, str]]) -> Measurement:
 
 
 def to_json(measurements: Iterable[Measurement]) -> dict[str, Any]:
-    """Return the JSON document of several measurements, transcripts included."""
-    return {"format": FORMAT, "measurements": [each.to_json() for each in measurements]}
+    """Return the JSON document of several measurements, transcripts included where they are at hand."""
+    several = list(measurements)
+    rows, digests = [each.to_json() for each in several], [each.digest for each in several]
+    return {"format": FORMAT, "digests": digests, "measurements": rows}
 
 
 def from_json(document: object) -> tuple[Measurement, ...]:
@@ -101,7 +104,33 @@ def from_json(document: object) -> tuple[Measurement, ...]:
     rows = document.get("measurements")
     if not isinstance(rows, list):
         raise Invalid("this is no file in the format {format}", format=FORMAT)
-    return tuple(Measurement.from_json(row) for row in rows)
+    found = tuple(Measurement.from_json(row) for row in rows)
+    digests = document.get("digests", [each.digest for each in found])
+    if digests != [each.digest for each in found]:
+        wrong = next((m.cell for m, d in zip(found, digests, strict=False) if m.digest != d), "")
+        raise Invalid("the measurement of {cell} was changed: its digest does not fit", cell=wrong)
+    return found
+
+
+def parse(content: bytes) -> tuple[Measurement, ...]:
+    """Read the content of a file, CSV or JSON by how it begins; raise Invalid where it is neither."""
+    try:
+        text = content.decode("utf-8-sig")
+        found = from_json(json.loads(text)) if text.lstrip()[:1] == "{" else read_csv(io.StringIO(text))
+    except (UnicodeError, json.JSONDecodeError, csv.Error, RecursionError) as error:
+        raise Invalid("the file cannot be read: {why}", why=error) from error
+    if not found:
+        raise Invalid("the file holds no measurement")
+    return found
+
+
+def spell(measurements: Iterable[Measurement], kind: Literal["csv", "json"]) -> str:
+    """Return measurements as the content of a file."""
+    if kind == "json":
+        return json.dumps(to_json(measurements), ensure_ascii=False)
+    file = io.StringIO(newline="")
+    write_csv(measurements, file)
+    return file.getvalue()
 
 
 def load(path: Path) -> tuple[Measurement, ...]:

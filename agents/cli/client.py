@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import uuid4
 
@@ -81,6 +81,27 @@ class Client:
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         path = f"{API}/evidence?{urlencode({'name': file.name})}"
         return self.ask("POST", path, file, {"Content-Type": kind})
+
+    def send(self, path: str, content: bytes) -> Any:
+        """Send a file's content to `path`."""
+        return self.ask("POST", f"{API}{path}", content, {"Content-Type": "application/octet-stream"})
+
+    def download(self, path: str, **query: str) -> bytes:
+        """Return a file's content; raises as `ask` does."""
+        kept = {name: value for name, value in query.items() if value}
+        status, _, content, _ = self.exchange("GET", f"{API}{path}?{urlencode(kept)}")
+        if status != 200:  # noqa: PLR2004
+            self._refused(status, content)
+        return content
+
+    def _refused(self, status: int, content: bytes) -> NoReturn:
+        try:
+            told = json.loads(content)
+        except ValueError:
+            told = None
+        if status < 400 or not isinstance(told, dict):  # noqa: PLR2004
+            raise Unavailable("at {url} is something else than an agent", url=self.url)
+        raise Told(told, status)
 
     def ask(
         self,

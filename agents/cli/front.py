@@ -35,6 +35,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "people": ("invite", "join", "login", "logout", "whoami", "users", "token"),
     "soh": ("soh", "models", "measure"),
+    "station": ("station", "measurements"),
     "lifetime": ("lifetime", "warranty"),
     "running": ("init", "start", "ready", "first-link", "rack", "completion", "openapi", "version"),
 }

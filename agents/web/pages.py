@@ -30,12 +30,22 @@ from agents.web.gate import (
 )
 from agents.web.problems import Problem, problem_of, status_of
 from agents.web.render import PROTOCOL_TITLES, Words, environment
-from agents.web.rest import answer, do, look_at_station, open_session, revive, see, serve_file
+from agents.web.rest import (
+    IntakeView,
+    answer,
+    do,
+    look_at_station,
+    open_session,
+    revive,
+    see,
+    serve_file,
+    take_in_file,
+)
 from agents.web.station import drawn
 from agents.web.views import NO_BUSINESS, ExchangeView, MessageView, Seeing, TokenView, UserView, job_of
 from agents.words import LANGUAGES, say
 from instruments.load import UNDO
-from schemas.errors import Fault, Unknown
+from schemas.errors import Fault, Invalid, Unknown
 from schemas.items import KINDS, read_code
 
 PAGE = 50
@@ -434,7 +444,9 @@ async def station(request: web.Request) -> web.Response:
     return await _station(request)
 
 
-async def _station(request: web.Request, fault: Fault | None = None) -> web.Response:
+async def _station(
+    request: web.Request, fault: Fault | None = None, intake: IntakeView | None = None
+) -> web.Response:
     visitor, actions = must_be(request), context_of(request).agent.play.actions
     values = await _live(request)
     words = Words(language_of(request), context_of(request).zone)
@@ -446,6 +458,7 @@ async def _station(request: web.Request, fault: Fault | None = None) -> web.Resp
         status=status_of(fault) if fault else 200,
         problem=words_of(request, fault) if fault else "",
         beside=beside,
+        intake=intake,
         **values,
     )
 
@@ -497,6 +510,22 @@ async def station_post(request: web.Request) -> web.Response:
             raise
         return await _station(request, fault)
     return went("/station")
+
+
+async def measurements_post(request: web.Request) -> web.Response:
+    """Take in a file of measurements, and say what came of it."""
+    must_be(request)
+    digest = (await posted(request)).one("file")
+    if not digest:
+        return await _station(request, Invalid("choose a file"))
+    content = await asyncio.to_thread(context_of(request).vault.path(digest).read_bytes)
+    try:
+        found = await take_in_file(request, content)
+    except Fault as fault:
+        if fault.code in {"forbidden", "unidentified"}:
+            raise
+        return await _station(request, fault)
+    return await _station(request, intake=found)
 
 
 # Companies
@@ -822,6 +851,7 @@ GETS: Mapping[str, Callable[[web.Request], Answer]] = {
 POSTS: Mapping[str, Callable[[web.Request], Answer]] = {
     "/do/{name}": form_post,
     "/station": station_post,
+    "/station/measurements": measurements_post,
     "/members/invite": invite,
     "/members/accept": accept,
     "/dead-letters/{peer}/{id}/retry": retry,

@@ -13,6 +13,8 @@ from pydantic import BaseModel, Field, TypeAdapter
 from agents import accounts
 from agents.accounts import Visitor
 from agents.evidence import MOST_FILE_BYTES
+from agents.measurements import MEDIA_TYPES, hand_out, take_in
+from agents.measurements import MOST_BYTES as MOST_MEASUREMENT_BYTES
 from agents.ports import Desk
 from agents.role import Rank
 from agents.service import read_form
@@ -23,6 +25,7 @@ from agents.web.gate import (
     DOOR,
     MOST_IN_AN_ACTION,
     address_of,
+    body_of,
     context_of,
     is_here,
     json_of,
@@ -449,6 +452,54 @@ async def look_at_station(request: web.Request) -> StationView:
 async def station(request: web.Request) -> web.Response:
     """Tell what is on the racks, what is being measured, and the spectra as they come."""
     return answer(await look_at_station(request))
+
+
+# Measurements
+
+
+class MeasurementQuery(BaseModel):
+    """Which measurements, and how they are spelt."""
+
+    format: Literal["csv", "json"] = Field(default="json", title="csv or json")
+    item: str = Field(default="", max_length=40, title="Code of a cell, or of what cells came out of")
+
+
+class IntakeView(View):
+    """What came of a file of measurements."""
+
+    taken: list[str] = Field(description="Cells whose measurements were taken in")
+    known: list[str] = Field(description="Cells whose measurements we had already")
+    refused: dict[str, str] = Field(description="By cell, in words, why a measurement was not taken in")
+
+
+@route("GET", "/measurements", query=MeasurementQuery, media_type="application/json")
+async def measurements(request: web.Request) -> web.Response:
+    """Return measurements as a file, JSON or CSV."""
+    wanted = query_of(request, MeasurementQuery)
+    item = read_code(wanted.item) if wanted.item else ""
+    text = await see(request, lambda s: hand_out(s.desk, wanted.format, item))
+    name = f"measurements{'-' + item if item else ''}.{wanted.format}"
+    return web.Response(
+        text=text,
+        content_type=MEDIA_TYPES[wanted.format],
+        charset="utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+@route(
+    "POST", "/measurements", answer=IntakeView, takes_media_type="application/octet-stream"
+)  # fmt: skip
+async def import_measurements(request: web.Request) -> web.Response:
+    """Take in a file of measurements, CSV or JSON; the body is the file."""
+    return answer(await take_in_file(request, await body_of(request, MOST_MEASUREMENT_BYTES)))
+
+
+async def take_in_file(request: web.Request, content: bytes) -> IntakeView:
+    """Take in a file of measurements for whoever asks."""
+    visitor = must_be(request)
+    found = await take_in(context_of(request).agent, content, user=visitor.user, rank=visitor.rank)
+    return IntakeView(taken=list(found.taken), known=list(found.known), refused=dict(found.refused))
 
 
 # Who may use this agent

@@ -1,16 +1,26 @@
 """The station's page: scans told at once, buttons that do what the actions do, and a part that changes."""
 
+import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pytest
+from aiohttp import FormData
 
+from agents.measurements import hand_out
 from agents.ports import Desk, Sight, Spot, Sweep
 from agents.role import Item
 from agents.roles.station import RACKS, load_of
+from instruments.measurement import Measurement
+from instruments.rack import populate, serve
+from instruments.station import Station
+from instruments.table import parse, spell
 from schemas.events import Event
 from schemas.items import mint
+from tests.instruments.test_station import QUICK
 
 from .conftest import Town
 from .world import Browser, browsing
@@ -149,3 +159,67 @@ async def test_a_company_without_a_station_has_none(town: Town) -> None:
         assert "/station" not in await browser.get("/")
         await browser.get("/station", 404)
         await browser.get("/station/live", 404)
+
+
+async def a_measurement(cell: str) -> Measurement:
+    async with serve(populate([cell]), time_scale=0) as rack:
+        station = Station(rack.meter_resource, rack.switch_resource, settings=QUICK)
+        (one,) = await asyncio.to_thread(station.diagnose, {101: cell}, "W-07", 25.0, soc_pct=50.0)
+    assert isinstance(one, Measurement)
+    return one
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+async def test_measurements_go_out_and_come_in_once(bay: Bay, kind: Literal["csv", "json"]) -> None:
+    one = (await a_measurement(bay.cells[0])).without_transcript()
+    client, token = bay.browser.client, {"X-CSRF-Token": await bay.browser.csrf("/station")}
+    for count in ("taken", "known"):
+        async with client.post("/api/v1/measurements", data=spell([one], kind), headers=token) as response:
+            found = await response.json()
+            assert (response.status, found[count], found["refused"]) == (200, [bay.cells[0]], {})
+    async with client.get("/api/v1/measurements", params={"format": kind}) as response:
+        assert parse(await response.read()) == (one,)
+        assert response.headers["Content-Disposition"].endswith(f'measurements.{kind}"')
+    async with client.get(
+        "/api/v1/measurements", params={"item": bay.cells[1], "format": "json"}
+    ) as response:
+        assert (await response.json())["measurements"] == []
+
+
+async def test_a_bad_file_gets_clear_words_and_changes_nothing(bay: Bay) -> None:
+    one = await a_measurement(bay.cells[0])
+    table, document = spell([one], "csv"), json.loads(spell([one], "json"))
+    figure = f",{one.real_ohm[0]},"
+    changed = document | {"measurements": [document["measurements"][0] | {"ocv_v": 3.9}]}
+    bad: dict[str, tuple[bytes, str]] = {
+        "nothing": (b"", "lacks the columns"),
+        "no text": (b"\xff\xfe\x00", "cannot be read"),
+        "no JSON": (b"{", "cannot be read"),
+        "another JSON": (b'{"format": "x"}', "no file in the format"),
+        "no rows": (b'{"format": "meguri.measurements/1", "measurements": []}', "holds no measurement"),
+        "no measurement": (b'{"format": "meguri.measurements/1", "measurements": [1]}', "no measurement in"),
+        "another CSV": (b"a,b\n1,2\n", "lacks the columns"),
+        "a changed figure": (table.replace(figure, ",0.5,", 1).encode(), "was changed"),
+        "a figure that is none": (table.replace(figure, ",nan,", 1).encode(), "finite figures only"),
+        "a column cut off": ("\n".join(row[:40] for row in table.splitlines()).encode(), "lacks the columns"),
+        "a changed JSON": (json.dumps(changed).encode(), "was changed"),
+        "a deep JSON": (b'{"a":' * 100_000, "cannot be read"),
+    }
+    client, token = bay.browser.client, {"X-CSRF-Token": await bay.browser.csrf("/station")}
+    for name, (content, words) in bad.items():
+        async with client.post("/api/v1/measurements", data=content, headers=token) as response:
+            problem = await response.json()
+            assert (response.status, words in problem["detail"]) == (422, True), (name, problem)
+    strange = await a_measurement(mint("cell", mint("pack"), 1))
+    async with client.post("/api/v1/measurements", data=spell([strange], "json"), headers=token) as response:
+        found = await response.json()
+        assert "we have no item" in found["refused"][strange.cell]
+    assert await bay.browser.house.store.read(lambda desk: hand_out(desk, "csv").count("\n")) == 1
+
+
+async def test_a_file_is_taken_in_by_the_page(bay: Bay) -> None:
+    one = await a_measurement(bay.cells[0])
+    form = FormData({"csrf": await bay.browser.csrf("/station")})
+    form.add_field("file", spell([one], "csv").encode(), filename="a.csv")
+    async with bay.browser.client.post("/station/measurements", data=form) as response:
+        assert "1 measurements taken in, 0 known before, 0 refused" in await response.text()
