@@ -3,6 +3,7 @@
 from protocols.audit import AUDIT
 from protocols.collection import COLLECTION
 from protocols.delivery import DELIVERY
+from protocols.diagnosis import DIAGNOSIS
 from protocols.disclosure import DISCLOSURE
 from protocols.exchange import Message, Protocol
 from protocols.introduction import INTRODUCTION
@@ -11,7 +12,7 @@ from protocols.receipt import RECEIPT
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
-    for protocol in (INTRODUCTION, MEMBERSHIP, COLLECTION, DELIVERY, DISCLOSURE, AUDIT, RECEIPT)
+    for protocol in (INTRODUCTION, MEMBERSHIP, COLLECTION, DELIVERY, DISCLOSURE, DIAGNOSIS, AUDIT, RECEIPT)
 }
 MESSAGES: dict[str, tuple[Protocol, type[Message]]] = {
     f"{protocol.uri}/{kind}": (protocol, body)

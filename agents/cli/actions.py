@@ -21,6 +21,7 @@ SECTIONS = {
     "collection/1.0": "Collection",
     "delivery/1.0": "Deliveries",
     "disclosure/1.0": "Disclosure",
+    "diagnosis/1.0": "Diagnosis",
     "audit/1.0": "Prediction and audit",
 }
 TO = "The other company: its name, its DID, or the id of the connection."

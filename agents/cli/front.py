@@ -49,6 +49,7 @@ SECTIONS: Final = (
     "Deliveries",
     "Disclosure",
     "Publication",
+    "Diagnosis",
     "Prediction and audit",
     "People",
     "This agent",

@@ -8,7 +8,7 @@ from pydantic import Field
 from agents.role import Action, Case, Duty, Effect, Issue, Keep, Qualify, Role, Send
 from agents.roles import station
 from agents.roles.deliveries import SUPPLIER
-from agents.roles.diagnosis import DIAGNOSIS, diagnosed, told
+from agents.roles.diagnosis import DIAGNOSIS, DUTIES, assessed, told
 from agents.roles.dismantler import CANCEL, called_off, receipt_of, transport
 from agents.roles.life import Form, happened, known, latest, lineage, only_about
 from instruments.measurement import Measurement
@@ -237,7 +237,7 @@ def record_measurement(form: MeasuredForm, case: Case) -> list[Effect]:
     """Keep a measurement and issue what our models say about the cell's state of health."""
     measured = Measurement.from_json(form.measurement)
     (item,) = known(case.books, [measured.cell], "cell")
-    results = diagnosed(case.books, item, measured)
+    results = assessed(case.books, item, measured)
     details = {
         **told(results[-1]),
         "see_to": [warning.words for warning in station.care_of(case.books).warnings(measured)],
@@ -337,6 +337,7 @@ COLLECTOR = Role(
         Duty(COLLECTION, Withdraw, called_off),
         Duty(COLLECTION, Cancel, called_off),
         Duty(COLLECTION, SignReceipt, take_over),
+        *DUTIES,
         *SUPPLIER.duties,
     ),
 )

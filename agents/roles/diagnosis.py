@@ -1,19 +1,35 @@
 """Measurements and what they say: the models we use, results made from them, and made again."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from agents.role import Action, AdoptModel, Books, Case, Effect, Issue, Item, SetAside
+from agents.role import (
+    Action,
+    AdoptModel,
+    Books,
+    Case,
+    Duty,
+    Effect,
+    Held,
+    Issue,
+    Item,
+    Send,
+    SetAside,
+)
 from agents.roles.life import Form, happened, known
 from instruments.measurement import FORMAT, Measurement
+from protocols.diagnosis import DIAGNOSIS as PROTOCOL
+from protocols.diagnosis import MOST_ASKED, Answer, Asked, RequestDiagnosis
+from protocols.diagnosis import Refuse as RefuseDiagnosis
+from protocols.diagnosis import Withdraw as WithdrawDiagnosis
 from quality.lifecycle import Life, may_follow
-from schemas.claims import DiagnosisResult
-from schemas.errors import Invalid, Unknown
-from schemas.items import Code
+from schemas.claims import DiagnosisResult, MeasurementRecord
+from schemas.errors import Invalid, Misstep, Unknown
+from schemas.items import Code, kind_of
 
 if TYPE_CHECKING:
     from analysis.soh.model import Model
@@ -37,7 +53,7 @@ def _model(document: _Document) -> "Model":
     return Model.of(document.read(document.digest))
 
 
-def diagnosed(books: Books, item: Item, measured: Measurement, by: str = "") -> tuple[DiagnosisResult, ...]:
+def assessed(books: Books, item: Item, measured: Measurement, by: str = "") -> tuple[DiagnosisResult, ...]:
     """Return what our models in use say of a stored measurement, the result that counts last.
 
     The one place where a measurement becomes results; `by` is the company that measured, if not we.
@@ -122,7 +138,7 @@ def diagnose_again(form: AgainForm, case: Case) -> list[Effect]:
             raise Unknown("we have no measurement of {code}", code=item.code)
         held = case.books.credentials(item.code, "DiagnosisResult")
         earlier = [DiagnosisResult.model_validate(one.claim) for one in held if not one.source]
-        found = diagnosed(case.books, item, measured[0])
+        found = assessed(case.books, item, measured[0])
         fresh = [result for result in found if not any(is_same(result, one) for one in earlier)]
         effects += [Issue(result, item.code) for result in fresh]
         life = Life(item.code, item.kind, case.books.events(item.code, ours=True))
@@ -136,7 +152,171 @@ def diagnose_again(form: AgainForm, case: Case) -> list[Effect]:
     return effects
 
 
+# Over diagnosis/1.0: another company's word on our measurements, or ours on another's
+
+
+WAITING = ("requested",)
+
+
+class RequestForm(Form):
+    """Whose newest measurements another company is to assess."""
+
+    items: tuple[Code, ...] = Field(min_length=1, max_length=MOST_ASKED, title="Items")
+    note: str = Field(default="", max_length=1000, title="Note")
+
+
+def request_diagnosis(form: RequestForm, case: Case) -> list[Effect]:
+    """Have another company assess the newest stored measurement of each cell by its own methods."""
+    records = [_record(case.books, item) for item in known(case.books, dict.fromkeys(form.items))]
+    asked = tuple(Asked(item=r.item, measurement_digest=r.measurement_digest) for r in records)
+    for dealing in case.books.dealings(PROTOCOL.name, WAITING):
+        exchange = case.books.exchange(dealing.thread)
+        if dealing.peer == case.them.id and exchange and exchange.side == PROTOCOL.opener:
+            twice = set(asked) & set(exchange.last(RequestDiagnosis).measurements)
+            if twice:
+                code = min(one.item for one in twice)
+                raise Misstep("this company has been asked about {code} already", code=code)
+    message = RequestDiagnosis(measurements=asked, note=form.note)
+    return [Send(message, credentials=tuple(Issue(record, record.item) for record in records))]
+
+
+def _record(books: Books, item: Item) -> MeasurementRecord:
+    """Return the newest measurement of an item as others may have it: without the name of who measured."""
+    found = spectra(books, item.code)[-1:]
+    if not found:
+        raise Unknown("we have no measurement of {code}", code=item.code)
+    measured = replace(found[0], operator="", transcript="")
+    return MeasurementRecord(
+        item=item.code,
+        cell_model=item.model,
+        measured_at=measured.finished,
+        measurement_digest=measured.digest,
+        transcript_digest=measured.transcript_sha256,
+        measurement=measured.to_json(),
+    )
+
+
+def check_request(message: RequestDiagnosis, case: Case) -> list[Effect]:
+    """Refuse a request whose records are not whole, not the sender's own, or with us already."""
+    found = {}
+    for held in case.credentials:
+        record = _read(held, case.them.did)
+        found[record.item, record.measurement_digest] = record
+    wanted = [(asked.item, asked.measurement_digest) for asked in message.measurements]
+    if len(set(wanted)) < len(wanted):
+        raise Invalid("a measurement is named twice")
+    if found.keys() != set(wanted):
+        raise Invalid("the measurements attached are not those named")
+    for dealing in case.books.dealings(PROTOCOL.name, WAITING):
+        exchange = case.books.exchange(dealing.thread)
+        other = exchange and dealing.peer == case.them.id and dealing.thread != case.here.thread
+        if (
+            exchange
+            and other
+            and set(exchange.last(RequestDiagnosis).measurements) & set(message.measurements)
+        ):
+            raise Misstep("the same measurements wait for our answer already")
+    return []
+
+
+def _read(held: Held, client: str) -> MeasurementRecord:
+    record = MeasurementRecord.model_validate(held.claim)
+    measured = Measurement.from_json(record.measurement)
+    said = (record.item, record.measurement_digest, record.transcript_digest)
+    if held.issuer != client or (measured.cell, measured.digest, measured.transcript_sha256) != said:
+        raise Invalid("the measurement of {code} was changed, or is not the sender's own", code=record.item)
+    return record
+
+
+class AnswerForm(Form):
+    """What there is to say with the results."""
+
+    note: str = Field(default="", max_length=1000, title="Note")
+
+
+def answer_diagnosis(form: AnswerForm, case: Case) -> list[Effect]:
+    """Assess the measurements by our algorithms and models, and answer with sealed results."""
+    results: list[Issue] = []
+    for asked in case.here.last(RequestDiagnosis).measurements:
+        held = [
+            h for h in case.books.credentials(asked.item, "MeasurementRecord") if h.issuer == case.them.did
+        ]
+        records = [_read(one, case.them.did) for one in held]
+        record = next(r for r in reversed(records) if r.measurement_digest == asked.measurement_digest)
+        # Of our own books nothing but the models: the client says what its cells are.
+        item = Item(record.item, kind_of(record.item), case.them.did, model=record.cell_model)
+        measured = Measurement.from_json(record.measurement)
+        results += [Issue(r, record.item) for r in assessed(case.books, item, measured, case.them.did)]
+    return [Send(Answer(note=form.note), credentials=tuple(results))]
+
+
+def refuse_diagnosis(form: RefuseDiagnosis, case: Case) -> list[Effect]:
+    """Do not assess these measurements, and say why."""
+    return [Send(form)]
+
+
+def withdraw_diagnosis(form: WithdrawDiagnosis, case: Case) -> list[Effect]:
+    """Take the request back."""
+    return [Send(form)]
+
+
+def check_results(message: Answer, case: Case) -> list[Effect]:
+    """Refuse an answer that is not the assessor's own, not of what was asked, or leaves something out."""
+    asked = {(one.item, one.measurement_digest) for one in case.here.last(RequestDiagnosis).measurements}
+    found = set()
+    for held in case.credentials:
+        result = DiagnosisResult.model_validate(held.claim)
+        named = (result.item, result.measurement_digest)
+        ours = (held.issuer, result.measured_by) == (case.them.did, case.books.company.did)
+        if named not in asked or not ours:
+            raise Invalid("a result attached is not the assessor's own, or not of what was asked")
+        found.add(named)
+    if asked - found:
+        raise Invalid("there is no result for {code}", code=min(asked - found)[0])
+    return []
+
+
+DUTIES: tuple[Duty[Any], ...] = (
+    Duty(PROTOCOL, RequestDiagnosis, check_request),
+    Duty(PROTOCOL, Answer, check_results),
+)
+
 DIAGNOSIS: tuple[Action[Any], ...] = (
+    Action(
+        "request-diagnosis",
+        "Have measurements assessed",
+        RequestForm,
+        request_diagnosis,
+        PROTOCOL,
+        (RequestDiagnosis,),
+        opens=True,
+    ),
+    Action(
+        "answer-diagnosis",
+        "Assess and answer",
+        AnswerForm,
+        answer_diagnosis,
+        PROTOCOL,
+        (Answer,),
+        rank="manager",
+    ),
+    Action(
+        "refuse-diagnosis",
+        "Refuse to assess",
+        RefuseDiagnosis,
+        refuse_diagnosis,
+        PROTOCOL,
+        (RefuseDiagnosis,),
+        rank="manager",
+    ),
+    Action(
+        "withdraw-diagnosis",
+        "Withdraw the request",
+        WithdrawDiagnosis,
+        withdraw_diagnosis,
+        PROTOCOL,
+        (WithdrawDiagnosis,),
+    ),
     Action("adopt-model", "Adopt a model", AdoptForm, adopt_model, rank="manager"),
     Action("set-model-aside", "Set a model aside", SetAsideForm, set_model_aside, rank="manager"),
     Action("diagnose-again", "Assess stored measurements again", AgainForm, diagnose_again),

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agents.role import Action, Case, Effect, Issue, Keep, Role, Send
 from agents.roles.collector import GradeForm, StoreForm, grade_items, store_items
 from agents.roles.deliveries import RECEIVER, SUPPLIER
-from agents.roles.diagnosis import DIAGNOSIS
+from agents.roles.diagnosis import DIAGNOSIS, DUTIES
 from agents.roles.life import Form, happened, known
 from analysis.result import NotAssessable, digest
 from protocols.audit import AUDIT, RequestAudit, Withdraw
@@ -142,5 +142,5 @@ REUSE_MANUFACTURER = Role(
             rank="manager",
         ),
     ),
-    duties=(*RECEIVER.duties, *SUPPLIER.duties),
+    duties=(*RECEIVER.duties, *SUPPLIER.duties, *DUTIES),
 )

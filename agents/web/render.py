@@ -35,6 +35,7 @@ PROTOCOL_TITLES: Mapping[str, str] = {
     "collection/1.0": "Collection",
     "delivery/1.0": "Delivery",
     "disclosure/1.0": "Disclosure",
+    "diagnosis/1.0": "Diagnosis",
     "audit/1.0": "Audit",
     "receipt/1.0": "Receipt",
 }

@@ -17,6 +17,7 @@ from schemas.claims.hand_over_receipt import HandOverReceipt
 from schemas.claims.handling_record import HandlingRecord
 from schemas.claims.introduction import Introduction
 from schemas.claims.item_identity import ItemIdentity
+from schemas.claims.measurement_record import MeasurementRecord
 from schemas.claims.membership_register import Member, MembershipRegister
 from schemas.claims.prediction import Prediction
 from schemas.claims.soh_model import SohModel
@@ -37,6 +38,7 @@ __all__ = [
     "HandlingRecord",
     "Introduction",
     "ItemIdentity",
+    "MeasurementRecord",
     "Member",
     "MembershipRegister",
     "Prediction",

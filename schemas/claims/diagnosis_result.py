@@ -21,6 +21,13 @@ LOWER = Means("The lower end of the interval of the state of health.", "健全�
 UPPER = Means("The upper end of the interval of the state of health.", "健全度の区間の上端。")
 
 
+MEASURED_AT = Means("When it was measured.", "測定した時刻。")
+MEASUREMENT = Means("The digest of the measurement it rests on.", "もとになった測定のダイジェスト。")
+TRANSCRIPT = Means(
+    "The digest of all that was exchanged with the instruments.", "測定器との通信記録のダイジェスト。"
+)
+
+
 class Gate(BaseModel):
     """One gate that a measurement was put to."""
 
@@ -61,9 +68,7 @@ class DiagnosisResult(Claim, ja="定めた方法によるセルやモジュー�
     """A cell's or module's state of health by a named method, or why it cannot be told."""
 
     item: ItemCode
-    measured_at: Annotated[AwareDatetime, Means("When it was measured.", "測定した時刻。")] = Field(
-        title="Measured at"
-    )
+    measured_at: Annotated[AwareDatetime, MEASURED_AT] = Field(title="Measured at")
     soh_pct: Annotated[Decimal | None, SOH] = Field(default=None, title="State of health (%)")
     lower_pct: Annotated[Decimal | None, LOWER] = Field(default=None, title="State of health at least (%)")
     upper_pct: Annotated[Decimal | None, UPPER] = Field(default=None, title="State of health at most (%)")
@@ -91,15 +96,8 @@ class DiagnosisResult(Claim, ja="定めた方法によるセルやモジュー�
     )
     model_source: ModelSource = ""
     inputs_digest: InputsDigest
-    measurement_digest: Annotated[
-        str, Means("The digest of the measurement it rests on.", "もとになった測定のダイジェスト。")
-    ] = Field(title="Measurement digest")
-    transcript_digest: Annotated[
-        str,
-        Means(
-            "The digest of all that was exchanged with the instruments.", "測定器との通信記録のダイジェスト。"
-        ),
-    ] = Field(default="", title="Transcript digest")
+    measurement_digest: Annotated[str, MEASUREMENT] = Field(title="Measurement digest")
+    transcript_digest: Annotated[str, TRANSCRIPT] = Field(default="", title="Transcript digest")
     measured_by: Annotated[
         str, Means("The company that measured, if not the issuer.", "測定した会社。発行者と異なる場合。")
     ] = Field(default="", title="Who measured, when another company did")

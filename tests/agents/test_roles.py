@@ -157,6 +157,13 @@ def samples(item: str, did: str) -> dict[str, Claim]:
             "soc_pct": None,
             "instruments": (),
         },
+        "MeasurementRecord": {
+            "cell_model": "m",
+            "measured_at": now,
+            "measurement_digest": "",
+            "transcript_digest": "",
+            "measurement": {},
+        },
         "SohModel": {
             "cell_model": "m",
             "method": "reconciled-spectrum",

@@ -30,6 +30,8 @@ EXPECTED_CREDENTIALS = {
     ("delivery/1.0", "ship"): {"ItemIdentity", "DiagnosisResult", "VehicleHistory", "HandlingRecord"},
     ("disclosure/1.0", "disclose"): {"ItemIdentity", "VehicleHistory"},
     ("disclosure/1.0", "disclose-in-part"): {"ItemIdentity"},
+    ("diagnosis/1.0", "request-diagnosis"): {"MeasurementRecord"},
+    ("diagnosis/1.0", "answer"): {"DiagnosisResult"},
     ("audit/1.0", "request-audit"): {"Prediction"},
     ("audit/1.0", "certify"): {"AuditCertificate"},
 }

@@ -117,6 +117,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "resistance_rise_pct": "30", "power_w": "70000", "power_fade_pct": "22",
         "self_discharge_pct_per_month": "2", "efficiency_pct": "93", "spread_pct": "1.5",
     },
+    "MeasurementRecord": {
+        "item": PACK, "cell_model": "m", "measured_at": WHEN, "measurement_digest": DIGEST,
+        "transcript_digest": DIGEST, "measurement": {"format": "meguri.measurement/1"},
+    },
     "SohModel": {
         "cell_model": "m", "method": "reconciled-spectrum",
         "method_version": "1.0", "model_digest": DIGEST, "training_digest": DIGEST,
@@ -160,7 +164,7 @@ def names(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for name, item in value.items():
             yield name
-            yield from names(item) if name not in {"details", "statement", "rules"} else ()
+            yield from names(item) if name not in {"details", "statement", "rules", "measurement"} else ()
     elif isinstance(value, list):
         for item in value:
             yield from names(item)
