@@ -56,6 +56,10 @@ class Config:
     racks: tuple[str, ...] = field(
         default=(), metadata={"says": "for several racks: meter and switch of each, a space between them"}
     )
+    harvest_s: float = field(
+        default=0.0,
+        metadata={"says": "seconds between two readings of what others publish; 0: an authority hourly"},
+    )
     longest_rest_s: float = field(
         default=300.0, metadata={"says": "longest pause before an away peer is tried"}
     )
@@ -94,6 +98,8 @@ class Config:
         resources = [one for rack in self.all_racks for one in rack]
         if len(set(resources)) != len(resources):
             raise Invalid("no two racks share a meter or a switch")
+        if not 0 <= self.harvest_s <= 30 * 86400:
+            raise Invalid("harvest_s is a number of seconds, up to a month")
         if not 0 < self.longest_rest_s <= 86400:  # noqa: PLR2004
             raise Invalid("longest_rest_s is a number of seconds, up to a day")
 
@@ -166,6 +172,11 @@ class Config:
     def books_url(self) -> str:
         """Return the database's URL."""
         return self.database_url or f"sqlite:///{self.home / 'books.db'}"
+
+    @property
+    def harvest_every_s(self) -> float:
+        """Return how often others' sites are read: as set, else by an authority hourly, by others never."""
+        return self.harvest_s or (3600.0 if "governance-authority" in self.roles else 0.0)
 
     @property
     def vault(self) -> Path:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -108,6 +108,84 @@ class Copy:
 
 
 @dataclass(frozen=True)
+class Source:
+    """An issuer whose published statements are indexed: where they stand, and how far they were read.
+
+    `problem` says why it could not be read the last time, or is empty; `refused` which of its statements were
+    not indexed and why, the latest of them.
+    """
+
+    issuer: str
+    site: str
+    next: int = 0
+    at: datetime | None = None
+    problem: str = ""
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the index knows of a published statement; the statement itself stays with its issuer.
+
+    `words` are what it is found by, `place` where it stands among all others: the later it was issued, the
+    higher. Places are given when it is indexed.
+    """
+
+    id: str
+    issuer: str
+    type: str
+    item: str
+    model: str
+    at: datetime
+    digest: str
+    words: frozenset[str] = frozenset()
+    place: int = 0
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is searched for: all these words, in this time, the latest first; from below a place on."""
+
+    words: frozenset[str] = frozenset()
+    since: datetime | None = None
+    until: datetime | None = None
+    below: int | None = None
+    limit: int = 50
+
+
+class Index(Protocol):
+    """The index of what others have published, and of the issuers it was read from."""
+
+    def sources(self) -> list[Source]:
+        """List the issuers that are read."""
+        ...
+
+    def keep_source(self, source: Source) -> None:
+        """Add an issuer, or note how far it was read."""
+        ...
+
+    def drop_source(self, issuer: str) -> None:
+        """Forget an issuer with everything indexed of it."""
+        ...
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Index statements of known issuers, in the place of what was known under the same ids."""
+        ...
+
+    def drop(self, issuer: str, ids: Sequence[str]) -> None:
+        """Forget statements of an issuer."""
+        ...
+
+    def clear(self) -> None:
+        """Forget every statement, and read every issuer from the beginning."""
+        ...
+
+    def search(self, question: Question) -> list[Entry]:
+        """Return what answers a question; raise `Unavailable` where it would take too long."""
+        ...
+
+
+@dataclass(frozen=True)
 class User:
     """A person or program that may use this agent; `secret` is an Argon2id hash, empty for token-only."""
 
@@ -174,8 +252,8 @@ class Desk(Books, Protocol):
         """Add a credential, once."""
         ...
 
-    def publish(self, id: str) -> None:
-        """Note that a credential is shown to everyone from now on."""
+    def publish(self, id: str, about: str) -> None:
+        """Note that a credential is shown to everyone from now on, as one about an item or company."""
         ...
 
     def unpublish(self, id: str) -> None:
@@ -328,6 +406,11 @@ class Desk(Books, Protocol):
 
     def drop_did_code(self, name: str) -> None:
         """End the code for a name."""
+        ...
+
+    @property
+    def index(self) -> Index:
+        """Return the index of what others have published."""
         ...
 
     # Who may use this agent

@@ -711,6 +711,17 @@ class _Change:
         """Seal a claim; the same effect named twice in one transaction is one credential."""
         if (made := self.issued.get(id(effect))) is not None:
             return made[1]
+        held = self.sealed(effect)
+        self.keep(held)
+        if held.type in ("MembershipRegister", "GovernanceFramework"):
+            self.adopt(held)
+        if held.type in always_published(self.desk):
+            self.publish(held.id)
+        self.issued[id(effect)] = effect, held
+        return held
+
+    def sealed(self, effect: Issue) -> Held:
+        """Return a claim of ours, sealed."""
         type_ = type(effect.claim).__name__
         company = self.desk.company
         roles = roles_of(self.desk, company.did, self.desk.authority())
@@ -735,14 +746,7 @@ class _Change:
             self.agent.signer,
             created=self.desk.now,
         )
-        held = _held(document, type_, company.did, self.desk.now, "")
-        self.keep(held)
-        if type_ in ("MembershipRegister", "GovernanceFramework"):
-            self.adopt(held)
-        if type_ in always_published(self.desk):
-            self.publish(held.id)
-        self.issued[id(effect)] = effect, held
-        return held
+        return _held(document, type_, company.did, self.desk.now, "")
 
     def publish(self, id: str) -> None:
         """Show a credential to everyone, if it is our own and of a type that may be."""
@@ -752,8 +756,34 @@ class _Change:
         if held.issuer != self.desk.company.did:
             raise Forbidden("only its issuer publishes a statement")
         self.may_publish(held.type)
-        if not self.desk.published(id=id):
-            self.desk.publish(id)
+        shown = self.edition(held)
+        if not self.desk.published(id=shown.id):
+            self.desk.publish(shown.id, held.about)
+
+    def edition(self, held: Held) -> Held:
+        """Return a statement as everyone may see it: itself, or one without the fields that not everyone may.
+
+        What is sealed shows whole or not at all, so such an edition is a statement of its own. It is kept as
+        one about the statement, not about the item: whoever asks of the item gets the whole.
+        """
+        opening = self.desk.framework().opening
+        claim = {name: value for name, value in held.claim.items() if name != "id"}
+        open_ = {name: value for name, value in claim.items() if opening(held.type, name) == "public"}
+        if all(value in ("", [], {}, None) for name, value in claim.items() if name not in open_):
+            return held
+        try:
+            fewer = CLAIMS[held.type].model_validate(open_)
+        except ValidationError as error:
+            raise Forbidden(
+                "“{type}” cannot be shown to everyone without what is not for everyone", type=held.type
+            ) from error
+        stated = fewer.model_dump(mode="json", exclude_none=True)
+        for known in self.desk.credentials(held.id, held.type):
+            if {name: value for name, value in known.claim.items() if name != "id"} == stated:
+                return known
+        made = replace(self.sealed(Issue(fewer, held.about)), about=held.id)
+        self.desk.keep_credential(made)
+        return made
 
     def may_publish(self, type_: str) -> None:
         """Raise `Forbidden` for a type of statement that the framework does not open to everyone."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from agents.acapy.envelope import Post
     from agents.acapy.inbound import Letterbox
     from agents.evidence import Fetcher, Vault
+    from agents.harvest import Harvest
     from agents.links import Nearness, Reach
     from agents.ports import Store
     from agents.service import Agent
@@ -68,6 +69,7 @@ class Running:
     connections: "Connections"
     fetcher: "Fetcher"
     profile: "Profile"
+    harvest: "Harvest"
 
 
 def run(config: Config) -> int:
@@ -306,6 +308,8 @@ async def _build(config: Config, conductor: "Conductor", stack: AsyncExitStack) 
     from agents.acapy.inbound import Letterbox
     from agents.acapy.keys import issuer
     from agents.evidence import Fetcher, Vault
+    from agents.harvest import Harvest
+    from agents.lookup import Web
     from agents.role import Company
     from agents.roles import play
     from agents.service import Agent
@@ -340,7 +344,13 @@ async def _build(config: Config, conductor: "Conductor", stack: AsyncExitStack) 
     conductor.context.injector.bind_instance(Letterbox, letterbox)
     profile.context.injector.bind_instance(Letterbox, letterbox)
     connections = Connections(profile, service, letterbox, config.name)
-    return Running(config, service, store, vault, postman, letterbox, connections, fetcher, profile)
+
+    async def site(did: str) -> str:
+        """Say where an issuer publishes: of the others, those who look after this agent do."""
+        return config.site_url if did == company.did else ""
+
+    harvest = Harvest(service, Web(config.endpoint), site, every_s=config.harvest_every_s)
+    return Running(config, service, store, vault, postman, letterbox, connections, fetcher, profile, harvest)
 
 
 def _reach(config: Config, store: "Store", post: "Post") -> "Reach":
@@ -424,6 +434,8 @@ async def _open_doors(
         bench = running.agent.works = Bench(running.agent, config.all_racks, config.journals)
         stack.push_async_callback(_end, asyncio.create_task(bench.run(), name="bench"))
     stack.push_async_callback(running.letterbox.close)
+    running.harvest.start()
+    stack.push_async_callback(running.harvest.stop)
     await local_token(running.store, config.home)
     if not await has_admin(running.store):
         link = await first_link(running.store, config.site_url)
@@ -457,6 +469,7 @@ async def _open_site(
         breakers=lambda: {reach.peer: reach.state for reach in running.postman.reaches()},
         version=_version(),
         vc_api=config.vc_api,
+        harvest=running.harvest,
     )
     runner = web.AppRunner(site(context), access_log=None, handle_signals=False, shutdown_timeout=0.5)
     await runner.setup()

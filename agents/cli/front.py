@@ -33,6 +33,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
         "jobs",
         "job",
     ),
+    "registry": ("search", "registry"),
     "people": ("invite", "join", "login", "logout", "whoami", "users", "token"),
     "soh": ("soh", "models", "measure"),
     "station": ("station", "measurements"),

@@ -292,7 +292,12 @@ def publish(form: PublishForm, case: Case) -> list[Effect]:
 def unpublish(form: PublishForm, case: Case) -> list[Effect]:
     """Show statements to everyone no more; whoever has copied them keeps them."""
     held = case.books.published(form.item) if form.item else []
-    return [Unpublish(one.id) for one in _chosen(form, held, case)]
+    chosen = _chosen(form, held, case)
+    editions = [edition for one in chosen for edition in case.books.credentials(one.id)]
+    shown = [one.id for one in (*chosen, *editions) if case.books.published(id=one.id)]
+    if not shown:
+        raise Unknown("no such statement is published")
+    return [Unpublish(id) for id in shown]
 
 
 def publish_always(form: PublishAlwaysForm, case: Case) -> list[Effect]:

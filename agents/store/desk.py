@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
@@ -29,6 +30,7 @@ from agents.ports import AwaitedFile, Copy, Delivery, Letter, Pass, User
 from agents.role import Adopted, Company, Dealing, Evidence, Held, Item, Job, JobState, Peer, Publication
 from agents.store import tables
 from agents.store.cache import Cache, Layers
+from agents.store.index import SqlIndex
 from agents.store.statements import AWAITED, DEAD, LETTER, PEER, QUEUED, WAITING, Prepared, statements
 from agents.store.tables import (
     account,
@@ -788,12 +790,9 @@ class SqlDesk:
             for number, at, shown, *held in rows
         ]
 
-    def publish(self, id: str) -> None:
-        """Note that a credential is shown to everyone from now on."""
-        held = self.credential(id)
-        if held is None:
-            raise Unknown("there is no credential “{id}” here", id=id[:80])
-        self._put(publication, "credential", credential=id, about=held.about, **self._change(shown=True))
+    def publish(self, id: str, about: str) -> None:
+        """Note that a credential is shown to everyone from now on, as one about an item or company."""
+        self._put(publication, "credential", credential=id, about=about, **self._change(shown=True))
 
     def unpublish(self, id: str) -> None:
         """Note that a credential is shown to everyone no more."""
@@ -1017,6 +1016,11 @@ class SqlDesk:
     def drop_did_code(self, name: str) -> None:
         """End the code for a name."""
         self._write(delete(did_code).where(did_code.c.name == name))
+
+    @cached_property
+    def index(self) -> SqlIndex:
+        """Return the index of what others have published."""
+        return SqlIndex(self._all, self._write, self._put, self.connection)
 
     # Who may use this agent
 

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
+    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -25,10 +27,11 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.event import listen
 from sqlalchemy.types import TypeEngine
 
 # The revision the tables below stand at; a test holds it to the newest migration.
-REVISION = "0005"
+REVISION = "0006"
 
 
 class Moment(TypeDecorator[datetime]):
@@ -86,6 +89,26 @@ class Names(TypeDecorator[tuple[str, ...]]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...]:
         """Return the list."""
         return tuple(json.loads(value)) if value and value != "[]" else ()
+
+
+class Words(TypeDecorator[frozenset[str]]):
+    """A set of words without blanks in them, as the index over them wants it."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Keep an array where there is one, else text with blanks between the words."""
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else ARRAY(Text()))
+
+    def process_bind_param(self, value: frozenset[str] | None, dialect: Dialect) -> Any:
+        """Return what is stored."""
+        words = sorted(value or ())
+        return " ".join(words) if dialect.name == "sqlite" else words
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> frozenset[str]:
+        """Return the set."""
+        return frozenset(value.split() if dialect.name == "sqlite" else value)
 
 
 def number() -> Column[int]:
@@ -349,6 +372,56 @@ copy = Table(
     Column("at", Moment, nullable=False, index=True),
     Column("edition", Text, nullable=False),
 )
+
+# The issuers whose published statements are indexed, and what is indexed of them.
+source = Table(
+    "source",
+    METADATA,
+    number(),
+    Column("issuer", Text, nullable=False, unique=True),
+    Column("site", Text, nullable=False),
+    Column("next", BigInteger, nullable=False),
+    Column("at", Moment),
+    Column("problem", Text, nullable=False),
+    Column("refused", Json, nullable=False),
+)
+
+# A place tells when the statement was issued, in its upper digits; so every list is in the order of time, and
+# a span of time is a span of places.
+indexed = Table(
+    "indexed",
+    METADATA,
+    Column("place", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
+    Column("source", BigInteger, ForeignKey("source.number"), nullable=False),
+    Column("id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("item", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("words", Words, nullable=False),
+    UniqueConstraint("source", "id"),
+)
+
+# Words lead to places: by an inverted index of PostgreSQL's, or by SQLite's full-text search over the column.
+# `detail=none`: which words, not where. What stands between blanks is one word.
+WORDS_INDEX = "CREATE INDEX ix_indexed_words ON indexed USING gin (words) WITH (fastupdate = off)"
+WORDS_TABLE = (
+    "CREATE VIRTUAL TABLE indexed_words USING fts5(words, content='indexed', content_rowid='place',"
+    " detail='none', columnsize=0, tokenize=\"ascii tokenchars '!#$%&()*+,-./:;<=>?@[]^_`{|}~'\")"
+)
+for _when, _dialect, _statement in (
+    ("after_create", "postgresql", WORDS_INDEX),
+    ("after_create", "sqlite", WORDS_TABLE),
+    ("before_drop", "sqlite", "DROP TABLE indexed_words"),
+):
+    _made = DDL(_statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
+    listen(indexed, _when, _made.execute_if(dialect=_dialect))
+
+
+def is_by_hand(name: str | None) -> bool:
+    """Say whether SQLAlchemy's tables know nothing of a table or index: those that find words."""
+    return (name or "").startswith(("indexed_words", "ix_indexed_words"))
+
 
 account = Table(
     "account",

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from agents.dids import Registrar
 from agents.evidence import Vault
+from agents.harvest import Harvest
 from agents.service import Agent
 
 
@@ -28,7 +29,8 @@ class Context:
 
     `ready` names what is not ready yet and why (empty when all is); `breakers` gives the state of each
     peer's circuit breaker; `public_url` is how the site is reached from outside, and stands in every link;
-    `registrar` keeps the registry of DIDs, where this is the authority's site.
+    `registrar` keeps the registry of DIDs, where this is the authority's site; `harvest` reads and searches
+    what others have published.
     """
 
     agent: Agent
@@ -41,3 +43,4 @@ class Context:
     version: str = ""
     vc_api: str = "off"
     registrar: Registrar | None = None
+    harvest: Harvest | None = None

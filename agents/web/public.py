@@ -7,16 +7,20 @@ after the same question to the database. What others gave us, and in which deali
 import re
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 from pydantic import BaseModel, Field
 
+from agents.harvest import LONGEST_TEXT, Search
 from agents.role import Held, Publication
 from agents.web import pages
 from agents.web.gate import AS_PROGRAM, visitor_of
-from agents.web.rest import answer, query_of, see
+from agents.web.problems import status_of
+from agents.web.rest import FoundPage, answer, query_of, searched, see
 from agents.web.views import CompanyCard, Seeing, Statement, View
-from schemas.errors import Fault, Unknown
+from schemas.claims import CLAIMS
+from schemas.errors import Fault, Invalid, Unknown
 from schemas.items import check_character, kind_of, read_code
 
 CREDENTIAL_TYPES = ("application/vc", "application/ld+json", "application/json")
@@ -219,8 +223,44 @@ async def _listed(request: web.Request, wanted: FeedQuery) -> web.Response:
     )
 
 
+# The registry of credentials
+
+
+async def registry(request: web.Request) -> web.Response:
+    """Search what companies have published."""
+    form = chosen(request, HTML, *DATA_TYPES)
+    fault: Fault | None = None
+    search = Search()
+    page = FoundPage(found=(), next="")
+    try:
+        search = query_of(request, Search)
+        page = await searched(request, search)
+    except Invalid as wrong:
+        if form != HTML:
+            raise
+        fault = wrong
+    if form != HTML:
+        return data(page.model_dump(mode="json"), form)
+    asked = {name: request.query.get(name, "")[:LONGEST_TEXT] for name in Search.model_fields}
+    following = {**asked, "after": page.next}
+    types = await see(request, lambda s: [name for name in CLAIMS if s.framework.may_publish(name)])
+    return await pages.render(
+        request,
+        "registry.html",
+        "more",
+        status=status_of(fault) if fault else 200,
+        asked=asked,
+        page=page,
+        types=types,
+        following=urlencode({name: value for name, value in following.items() if value}),
+        problem=pages.words_of(request, fault) if fault else "",
+    )
+
+
 def add_public(app: web.Application) -> None:
     """Add to the site what everyone may see."""
     app.router.add_get("/items/{code}", item)
     app.router.add_get("/credentials/{id}", credential)
     app.router.add_get("/published", published)
+    app.router.add_get("/registry", registry)
+    app.router.add_get("/registry/search", registry)

@@ -4,8 +4,10 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cache
 from typing import Any, Literal
+from urllib.parse import quote
 
 from aiohttp import web
 from pydantic import BaseModel, Field, TypeAdapter
@@ -13,6 +15,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from agents import accounts
 from agents.accounts import Visitor
 from agents.evidence import MOST_FILE_BYTES
+from agents.harvest import Harvest, Search, did_of
 from agents.measurements import MEDIA_TYPES, hand_out, take_in
 from agents.measurements import MOST_BYTES as MOST_MEASUREMENT_BYTES
 from agents.ports import Desk
@@ -354,6 +357,160 @@ async def model(request: web.Request) -> web.Response:
         return {"model": document, "credential": dict(s.credential(found.credential)[0].document)}
 
     return answer(await see(request, work), of=dict[str, Any])
+
+
+# What others have published
+
+
+class NewSource(BaseModel):
+    """An issuer's site to be read."""
+
+    issuer: str = Field(min_length=1, max_length=400, title="Issuer, by DID or name")
+    site: str = Field(min_length=1, max_length=200, title="Address of its site")
+
+
+class HarvestForm(BaseModel):
+    """What to read."""
+
+    issuer: str = Field(default="", max_length=400, title="Issuer, by DID or name (none: all)")
+
+
+class FoundView(View):
+    """A published statement, as the index knows it; the statement itself stands at its issuer's site."""
+
+    id: str
+    type: str
+    item: str
+    model: str
+    issuer: str
+    issuer_name: str
+    standing: str = Field(description="The issuer's standing in the register, or empty")
+    at: datetime
+    digest: str = Field(description="Digest of the sealed document, to compare with what the site gives")
+    url: str
+
+
+class FoundPage(View):
+    """What was found, the latest first."""
+
+    found: tuple[FoundView, ...]
+    next: str = Field(description="To be given as `after` for the next page, or empty")
+
+
+class SourceView(View):
+    """An issuer that is read."""
+
+    issuer: str
+    name: str
+    site: str
+    read_to: int = Field(description="The last change read")
+    at: datetime | None
+    problem: str
+    refused: dict[str, str] = Field(description="What was not indexed, and why: the latest")
+
+
+class SourcesView(View):
+    """The issuers that are read."""
+
+    running: bool = Field(description="Whether they are being read now")
+    sources: tuple[SourceView, ...]
+
+
+def harvest_of(request: web.Request) -> Harvest:
+    """Return the registry of this agent."""
+    harvest = context_of(request).harvest
+    if harvest is None:
+        raise Unknown("this agent keeps no registry")
+    return harvest
+
+
+async def searched(request: web.Request, search: Search) -> FoundPage:
+    """Return what is found."""
+    found, sites, following = await harvest_of(request).search(search)
+
+    def work(s: Seeing) -> FoundPage:
+        cards = {did: s.card(did) for did in {one.issuer for one in found}}
+        return FoundPage(
+            found=tuple(
+                FoundView(
+                    id=one.id,
+                    type=one.type,
+                    item=one.item,
+                    model=one.model,
+                    issuer=one.issuer,
+                    issuer_name=cards[one.issuer].name,
+                    standing=cards[one.issuer].standing,
+                    at=one.at,
+                    digest=one.digest,
+                    url=f"{sites[one.issuer]}/credentials/{quote(one.id.removeprefix('urn:uuid:'), safe='')}",
+                )
+                for one in found
+            ),
+            next=following,
+        )
+
+    return await see(request, work)
+
+
+@route("GET", "/registry/search", answer=FoundPage, query=Search, rank=None)
+async def registry_search(request: web.Request) -> web.Response:
+    """Search what companies have published; anyone may."""
+    return answer(await searched(request, query_of(request, Search)))
+
+
+@route("GET", "/registry/sources", answer=SourcesView)
+async def registry_sources(request: web.Request) -> web.Response:
+    """List the issuers whose sites are read, and what was wrong the last time."""
+    harvest = harvest_of(request)
+
+    def work(s: Seeing) -> tuple[SourceView, ...]:
+        return tuple(
+            SourceView(
+                issuer=one.issuer,
+                name=s.card(one.issuer).name,
+                site=one.site,
+                read_to=one.next,
+                at=one.at,
+                problem=one.problem,
+                refused=dict(one.refused),
+            )
+            for one in s.desk.index.sources()
+        )
+
+    return answer(SourcesView(running=harvest.running, sources=await see(request, work)))
+
+
+@route("POST", "/registry/sources", takes=NewSource, status=204, rank="manager")
+async def registry_add(request: web.Request) -> web.Response:
+    """Have an issuer's site read from now on."""
+    form = read_form(NewSource, await json_of(request))
+    did = await see(request, lambda s: did_of(form.issuer, s.desk))
+    await harvest_of(request).add(did, form.site)
+    return web.Response(status=204)
+
+
+@route("DELETE", "/registry/sources/{did}", status=204, rank="manager")
+async def registry_drop(request: web.Request) -> web.Response:
+    """Read an issuer's site no more, and forget what was indexed of it."""
+    did = await see(request, lambda s: did_of(request.match_info["did"], s.desk))
+    await harvest_of(request).drop(did)
+    return web.Response(status=204)
+
+
+@route("POST", "/registry/harvest", takes=HarvestForm, status=202, rank="manager")
+async def registry_harvest(request: web.Request) -> web.Response:
+    """Begin to read what is new at the issuers' sites; the list of issuers tells when it is done."""
+    form = read_form(HarvestForm, await json_of(request))
+    did = await see(request, lambda s: did_of(form.issuer, s.desk)) if form.issuer else ""
+    harvest_of(request).begin(did)
+    return web.Response(status=202)
+
+
+@route("POST", "/registry/rebuild", status=202, rank="admin")
+async def registry_rebuild(request: web.Request) -> web.Response:
+    """Forget the index, and begin to read it anew from the issuers."""
+    harvest_of(request).begin(anew=True)
+    return web.Response(status=202)
 
 
 # Evidence

@@ -4,12 +4,17 @@ from alembic import context
 from sqlalchemy import Connection
 
 from agents.store.engine import make_engine, read_url
-from agents.store.tables import METADATA
+from agents.store.tables import METADATA, is_by_hand
 
 
 def run(connection: Connection) -> None:
     """Run the migrations asked for."""
-    context.configure(connection=connection, target_metadata=METADATA, render_as_batch=True)
+    context.configure(
+        connection=connection,
+        target_metadata=METADATA,
+        render_as_batch=True,
+        include_name=lambda name, *_: not is_by_hand(name),
+    )
     with context.begin_transaction():
         context.run_migrations()
 

@@ -67,7 +67,8 @@ def shape(connection: Connection) -> dict[str, Any]:
 def test_the_migrations_build_the_tables(url: str) -> None:
     open_store(url, US).close()
     with connection(url) as open_:
-        assert compare_metadata(MigrationContext.configure(open_), tables.METADATA) == []
+        known = {"include_name": lambda name, *_: not tables.is_by_hand(name)}
+        assert compare_metadata(MigrationContext.configure(open_, opts=known), tables.METADATA) == []
         migrated = shape(open_)
         open_.rollback()
         with open_.begin():

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.harvest import Harvest
 from agents.ports import Desk
 from agents.role import Issue
 from agents.service import _Change
@@ -19,6 +20,7 @@ from schemas.claims import Claim, HandlingRecord, ItemIdentity
 from schemas.errors import Forbidden, Invalid, Unknown
 from schemas.events import Event
 from schemas.items import mint
+from tests.fakes import until
 
 from .world import House, Street, admit, browsing
 
@@ -177,7 +179,7 @@ async def test_what_is_taken_back_is_gone(collector: House) -> None:
         await browser.get(f"/credentials/{id}", 404)
         after = await feed(browser, since=before["next"])
         assert [(entry["id"], entry["credential"]) for entry in after["entries"]] == [(id, None)]
-        with pytest.raises(Unknown, match="no published"):
+        with pytest.raises(Unknown, match="no such statement is published"):
             await collector.do("unpublish", credential=id)
         await collector.do("publish", credential=id)
         again = await feed(browser, since=after["next"])
@@ -249,3 +251,85 @@ def test_the_form_is_the_one_asked_for(accept: str, form: str) -> None:
 @given(st.text(max_size=60))
 def test_no_accept_header_makes_it_fail(accept: str) -> None:
     assert preferred(accept, (HTML, "application/json")) in {"", HTML, "application/json"}
+
+
+class OwnSite:
+    """Reads a site of ours as a registry does, through its door."""
+
+    def __init__(self) -> None:
+        self.browsers: dict[str, Any] = {}
+
+    async def get(self, url: str, most: int, /) -> bytes:
+        site, _, rest = url.partition("/published")
+        async with self.browsers[site].client.get(f"/published{rest}") as answer:
+            assert answer.status == 200
+            content: bytes = await answer.read()
+            return content
+
+
+async def test_anyone_searches_what_a_registry_has_read_from_the_issuers_site(
+    street: Street, collector: House
+) -> None:
+    authority, sites = street.houses["governance-authority"], OwnSite()
+    code = mint("pack")
+    await identify(collector, code, "リーフ ZE1")
+    await collector.do("publish", item=code, claim_types=["ItemIdentity"])
+    harvest = Harvest(authority.agent, sites)
+    authority.harvest = harvest
+    async with browsing(collector) as issuer, browsing(authority) as browser:
+        sites.browsers["https://minato.example"] = issuer
+        await harvest.add(collector.did, "https://minato.example")
+        await harvest.harvest()
+        page = await browser.get("/registry?text=リーフ")
+        assert code in page
+        assert "https://minato.example/credentials/" in page
+        assert "accredited" in page
+        assert code not in await browser.get("/registry?text=アリア")
+        assert "Nothing found" in await browser.get("/registry?text=アリア")
+        assert "no word" in await browser.get("/registry?text=%21", 422)
+        async with browser.client.get("/registry/search", headers=JSON, params={"model": "ze1"}) as answer:
+            (found,) = (await answer.json())["found"]
+            assert (found["item"], found["issuer_name"]) == (code, "Minato")
+        async with browser.client.get("/api/v1/registry/search", params={"item": code}) as answer:
+            assert (await answer.json())["found"] == [found]
+        for query in ("limit=1000", "since=x", "what=1", f"text={'x' * 300}"):
+            async with browser.client.get(f"/registry/search?{query}", headers=JSON) as answer:
+                assert answer.status == 422, query
+        path = found["url"].removeprefix("https://minato.example")
+        async with issuer.client.get(path, headers={"Accept": HTML}) as answer:
+            assert "リーフ ZE1" in await answer.text()
+
+
+async def test_a_manager_looks_after_the_issuers_that_are_read(street: Street, collector: House) -> None:
+    authority, sites = street.houses["governance-authority"], OwnSite()
+    authority.harvest = Harvest(authority.agent, sites)
+    await authority.keep_user("chief")
+    async with browsing(collector) as issuer, browsing(authority, "chief") as browser:
+        sites.browsers["https://minato.example"] = issuer
+        async with browser.client.get("/api/v1/session") as answer:
+            head = {"X-CSRF-Token": (await answer.json())["csrf"]}
+        source = {"issuer": "Minato", "site": "https://minato.example"}
+        url = "/api/v1/registry"
+        async with browser.client.post(f"{url}/sources", json=source, headers=head) as answer:
+            assert answer.status == 204
+        async with browser.client.post(f"{url}/harvest", json={"issuer": "Minato"}, headers=head) as answer:
+            assert answer.status == 202
+
+        async def read() -> Any:
+            async with browser.client.get(f"{url}/sources") as answer:
+                found = await answer.json()
+                return None if found["running"] else found["sources"]
+
+        (source,) = await until(read)
+        assert (source["name"], source["problem"], source["refused"]) == ("Minato", "", {})
+        async with browser.client.post(f"{url}/rebuild", headers=head) as answer:
+            assert answer.status == 202
+        await until(read)
+        async with browser.client.delete(f"{url}/sources/Minato", headers=head) as answer:
+            assert answer.status == 204
+        assert await read() == []
+
+
+async def test_an_agent_without_a_registry_says_so(collector: House) -> None:
+    async with browsing(collector) as browser:
+        assert "keeps no registry" in await browser.get("/registry", 404)

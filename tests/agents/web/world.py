@@ -12,6 +12,7 @@ from yarl import URL
 
 from agents import accounts
 from agents.evidence import Vault
+from agents.harvest import Harvest
 from agents.ports import Desk, Letter, Parcel, User
 from agents.role import Company, Rank
 from agents.roles import play
@@ -50,6 +51,7 @@ class House:
     street: "Street"
     breakers: dict[str, str] = field(default_factory=dict)
     waiting_for: dict[str, str] = field(default_factory=dict)
+    harvest: Harvest | None = None
 
     @property
     def did(self) -> str:
@@ -63,6 +65,7 @@ class House:
             public_url,
             lambda: self.waiting_for,
             lambda: self.breakers,
+            harvest=self.harvest,
         )
 
     async def do(self, action: str, to: str = "", /, **data: Any) -> str:

@@ -1,0 +1,117 @@
+"""What companies have published: searching it, and reading it from their sites."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+import click
+
+from agents.cli import drawing
+from agents.cli.call import ITEMS, PEERS, Call, argument, command, group, option
+from agents.cli.paper import Paper, bad, faint, good, local, loud
+
+SECTION: Final = "Publication"
+PAUSE_S: Final = 0.5
+
+
+@command(
+    "search",
+    argument("text", "Words that stand in it, Japanese too.", required=False, default=""),
+    option("--type", "Only of this type, such as DiagnosisResult."),
+    option("--issuer", "Only by this company: its name in the register, or its DID."),
+    option("--model", "Only about items of this model."),
+    option("--item", "Only about this item.", type=ITEMS),
+    option("--since", "Issued on this day or later, as 2026-04-01."),
+    option("--until", "Issued on this day or earlier."),
+    option("--limit", "How many.", type=click.IntRange(1, 100), default=20, show_default=True),
+    option("--after", "Go on after a page that was not the last."),
+)
+def search(call: Call, **asked: Any) -> None:
+    """What companies have published, the latest first, as the agent's registry knows it.
+
+    Each line tells where the statement itself stands; `meguri verify URL` fetches and checks it.
+    """
+    found = call.client.get("/registry/search", **asked)
+
+    def draw(paper: Paper) -> None:
+        if not found["found"]:
+            paper.line(faint(call.say("nothing published is known that fits")))
+        for one in found["found"]:
+            paper.line(
+                loud(call.term(one["type"], "claim")),
+                *(f"  {one[name]}" for name in ("item", "model") if one[name]),
+                "  ",
+                faint(local(one["at"])),
+            )
+            standing = drawing.state(call, one["standing"]) if one["standing"] else ""
+            paper.line("    ", one["issuer_name"] or one["issuer"], "  ", standing)
+            paper.line("    ", faint(one["url"]))
+
+    call.show(found, draw)
+    if found["next"] and not call.json:
+        call.note("there is more: --after {place}", place=found["next"])
+
+
+def _sources(call: Call) -> None:
+    found = call.client.get("/registry/sources")
+    call.show(found, lambda paper: _drawn(call, paper, found))
+
+
+def _drawn(call: Call, paper: Paper, found: Mapping[str, Any]) -> None:
+    if not found["sources"]:
+        paper.line(faint(call.say("no issuer is read yet; see “meguri registry add --help”")))
+    for one in found["sources"]:
+        when = local(one["at"]) if one["at"] else call.say("not read yet")
+        paper.line(
+            bad("✗ ") if one["problem"] else good("✓ "), loud(one["name"] or one["issuer"]), "  ", faint(when)
+        )
+        paper.line("    ", faint(one["site"]))
+        if one["problem"]:
+            paper.line("    ", bad(call.told(one["problem"])))
+        for id, why in one["refused"].items():
+            paper.line("    ", call.say("refused: {id}", id=id), "  ", bad(call.told(why)))
+
+
+REGISTRY = group("registry", _sources, "The issuers whose published statements are indexed here.")
+
+
+@REGISTRY.add(
+    "add",
+    argument("issuer", "The company: its name in the register, or its DID.", type=PEERS),
+    argument("site", "The address of its site, https://…"),
+)
+def add(call: Call, issuer: str, site: str) -> None:
+    """Have a company's site read from now on."""
+    call.client.post("/registry/sources", {"issuer": issuer, "site": site})
+    call.show({}, lambda paper: paper.line(good("✓ "), call.say("it is read from now on")))
+
+
+@REGISTRY.add("drop", argument("issuer", "The company: its name in the register, or its DID.", type=PEERS))
+def drop(call: Call, issuer: str) -> None:
+    """Read a company's site no more, and forget what was indexed of it."""
+    call.client.ask("DELETE", f"/api/v1/registry/sources/{quote(issuer, safe='')}")
+    call.show({}, lambda paper: paper.line(good("✓ "), call.say("it is forgotten")))
+
+
+@REGISTRY.add("harvest", argument("issuer", "One company alone.", required=False, default="", type=PEERS))
+def harvest(call: Call, issuer: str) -> None:
+    """Read now what is new at the companies' sites."""
+    call.client.post("/registry/harvest", {"issuer": issuer})
+    _wait(call)
+
+
+@REGISTRY.add("rebuild")
+def rebuild(call: Call) -> None:
+    """Forget the index, and read it anew from the companies' sites."""
+    call.client.post("/registry/rebuild")
+    _wait(call)
+
+
+def _wait(call: Call) -> None:
+    while call.client.get("/registry/sources")["running"]:
+        time.sleep(PAUSE_S)
+    _sources(call)
+
+
+COMMANDS: Final = {"search": search, "registry": REGISTRY}
