@@ -200,8 +200,8 @@ def _operation(one: Route, schemas: _Schemas) -> dict[str, Any]:
         faults.append(429)
     if one.answer is not None:
         responses = {str(one.status): _json("The answer", schemas.of(one.answer))}
-    elif one.status == 204:  # noqa: PLR2004
-        responses = {"204": {"description": "Done"}}
+    elif one.status in {202, 204}:
+        responses = {str(one.status): {"description": "Done" if one.status == 204 else "Begun"}}  # noqa: PLR2004
     else:
         responses = {str(one.status): {"description": "The file", "content": {one.media_type: {}}}}
     operation["responses"] = responses | _faults(401, 403, *dict.fromkeys(sorted(faults)))
