@@ -1,35 +1,24 @@
 """The methods the framework prescribes: name and version give the code, the code its digest."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from analysis.code import code_digest
-from analysis.lifetime import fleet, gp, regression, weibull
-from analysis.lifetime.document import fleet_code
-from analysis.lifetime.history import History
-from analysis.lifetime.statement import gp_code
-from analysis.result import NotAssessable
+from analysis.lifetime.forecasts import FORECASTERS
+from analysis.lifetime.history import VERSION
 from analysis.soh import model as soh_model
 from analysis.soh import polarisation
 from analysis.soh.algorithms import GPR, OHMIC, POLARISATION, TREE_ENSEMBLE, ZARC
-
-type Forecaster = Callable[[History, tuple[float, ...], float], gp.Forecast | NotAssessable]
+from governance.tools import present_digest
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A prescribed method; one that forecasts can be run again by an auditor."""
+    """A prescribed method; one for prediction can be run again by an auditor."""
 
     name: str
     version: str
     purpose: str
     code_digest: str
-    forecast: Forecaster | None = None
-    relative_tolerance: float = 0.0
-
-
-def _lifetime(name: str) -> str:
-    return code_digest(*(f"analysis.lifetime:{file}.py" for file in ("history", "predictive", name)))
 
 
 def _soh(*files: str) -> str:
@@ -37,20 +26,7 @@ def _soh(*files: str) -> str:
 
 
 METHODS: tuple[Method, ...] = (
-    Method(gp.METHOD, gp.VERSION, "prediction", gp_code(), gp.forecast, gp.RELATIVE_TOLERANCE),
-    Method(fleet.METHOD, fleet.VERSION, "prediction", fleet_code()),
-    Method(weibull.METHOD, weibull.VERSION, "prediction", _lifetime("weibull")),
-    *(
-        Method(name, regression.VERSION, "prediction", _lifetime("regression"))
-        for name in (
-            "gp-default",
-            "gp-ml-rbf",
-            "gp-ml-matern32",
-            "gp-ml-rbf-line",
-            "gp-ml-matern32-line",
-            "gp-bayes",
-        )
-    ),
+    *(Method(name, VERSION, "prediction", present_digest()) for name in FORECASTERS),
     Method(
         polarisation.METHOD,
         polarisation.VERSION,

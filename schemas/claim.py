@@ -89,6 +89,11 @@ Method = Annotated[
 MethodVersion = Annotated[
     str, Field(title="Method version"), Means("The version of that method.", "その方法の版。")
 ]
+CodeDigest = Annotated[
+    str,
+    Field(title="Code digest"),
+    Means("The digest of the code that made the figure.", "値を求めた計算コードのダイジェスト。"),
+]
 InputsDigest = Annotated[
     str,
     Field(title="Inputs digest"),
@@ -108,6 +113,14 @@ ModelSource = Annotated[
     str,
     Field(max_length=400, title="What the model was trained on"),
     Means("Which cells the model was trained on, in words.", "モデルの学習に使ったセルの説明。"),
+]
+Subject = Annotated[
+    str,
+    Field(title="Subject"),
+    Means(
+        "A salted digest that stands for what the forecast is about.",
+        "予測の対象を表す、ソルトを加えたダイジェスト。",
+    ),
 ]
 Emissions = Annotated[
     Decimal,

@@ -433,6 +433,11 @@ async def _open_doors(
 
         bench = running.agent.works = Bench(running.agent, config.all_racks, config.journals)
         stack.push_async_callback(_end, asyncio.create_task(bench.run(), name="bench"))
+    if "governance-authority" in config.roles:
+        from agents.gateways.auditor import Auditor
+
+        auditor = asyncio.create_task(Auditor(running.agent).run(), name="auditor")
+        stack.push_async_callback(_end, auditor)
     stack.push_async_callback(running.letterbox.close)
     running.harvest.start()
     stack.push_async_callback(running.harvest.stop)

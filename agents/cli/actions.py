@@ -36,7 +36,11 @@ def everything() -> Play:
 
 
 # Actions on our own records that belong with a protocol.
-BESIDE = {"predict-life": "audit/1.0", "put-framework-in-force": "membership/1.0"}
+BESIDE = {
+    "predict-life": "audit/1.0",
+    "adopt-fleet": "audit/1.0",
+    "put-framework-in-force": "membership/1.0",
+}
 
 
 def section(action: Action[Any]) -> str:

@@ -1,12 +1,14 @@
 """The governance authority admits members, keeps their register, and audits their predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 
 from pydantic import Field
 
-from agents.role import Action, Case, Duty, Effect, Held, Issue, Role, Send
+from agents.role import Action, Case, Duty, Effect, Held, Issue, Keep, Role, Send, Start
 from agents.roles.life import Form
+from analysis.result import digest
 from governance.framework import FRAMEWORK, read_framework
 from governance.versions import begins, instant
 from protocols.audit import AUDIT, AuditFinding, Certify, Find, RequestAudit
@@ -31,9 +33,8 @@ from schemas.claims import (
     GovernanceFramework,
     Member,
     MembershipRegister,
-    Prediction,
 )
-from schemas.errors import Invalid, Misstep
+from schemas.errors import Invalid, Misstep, Unknown
 
 # How long the text of a framework may be, in characters.
 MOST_RULES = 200_000
@@ -47,6 +48,14 @@ class AccreditForm(Form):
     roles: tuple[CompanyRole, ...] = Field(
         default=(), max_length=4, title="Roles granted (none: all applied for)"
     )
+
+
+class AuditOutcomeForm(Form):
+    """What came of making a prediction again: the figures of a certificate, or findings."""
+
+    prediction: str = Field(min_length=1, max_length=400, title="Prediction (credential)")
+    certified: dict[str, object] | None = Field(default=None, title="What held")
+    findings: tuple[AuditFinding, ...] = Field(default=(), max_length=200, title="Findings")
 
 
 def _entries(case: Case, status: str, roles: tuple[str, ...] | None = None) -> dict[str, Member]:
@@ -209,30 +218,51 @@ def note_resignation(message: Resign, case: Case) -> list[Effect]:
 
 
 def audit(message: RequestAudit, case: Case) -> Sequence[Effect]:
-    """Make the prediction again from its inputs, and certify it or say what does not hold."""
-    from governance.audit import Certified, recompute  # numpy, needed here only
-
+    """Have the prediction made again from its inputs; what comes of it is answered by `record-audit`."""
     stated = [held for held in case.credentials if held.type == "Prediction" and held.issuer == case.them.did]
     if len(stated) != 1:
         return [Send(RefuseAudit(reason="attach one prediction, issued by yourself"))]
-    prediction = Prediction.model_validate(stated[0].claim)
-    outcome = recompute(prediction.statement, message.inputs)
-    if not isinstance(outcome, Certified):
-        findings = tuple(
-            AuditFinding(code=f.code, words=f"{f.words} {f.evidence}".strip()[:1000])
-            for f in outcome.findings
-        )
-        return [Send(Find(findings=findings[:200]))]
-    certificate = AuditCertificate(
-        did=case.them.did,
-        prediction_digest=stated[0].digest,
-        method=outcome.method,
-        method_version=outcome.version,
-        tolerance=outcome.tolerance,
-        max_deviation=f"{outcome.max_deviation:.3g}",
+    if any(held.issuer != case.them.did for held in case.credentials):
+        return [Send(RefuseAudit(reason="attach no statement of another company"))]
+    return [Start("audit", {"thread": case.here.thread, "prediction": stated[0].id})]
+
+
+def record_audit(form: AuditOutcomeForm, case: Case) -> list[Effect]:
+    """Certify the prediction, or say what does not hold."""
+    if not form.certified:
+        if not form.findings:
+            raise Invalid("an audit ends with a certificate or with findings")
+        return [Send(Find(findings=form.findings[:200]))]
+    held = case.books.credential(form.prediction)
+    if held is None or held.issuer != case.them.did:
+        raise Unknown("there is no such prediction here")
+    request = case.here.last(RequestAudit)
+    certificate = certificate_of(held, form.certified, case)
+    return [*_kept_fleet(request), Send(Certify(), credentials=(Issue(certificate, case.them.did),))]
+
+
+def certificate_of(held: Held, certified: Mapping[str, Any], case: Case) -> AuditCertificate:
+    """Return the certificate that a prediction holds."""
+    return AuditCertificate(
+        did=held.issuer,
+        prediction_digest=held.digest,
+        method=certified["method"],
+        method_version=certified["version"],
+        code_digest=certified["code_digest"],
+        inputs_digest=certified["inputs_digest"],
+        observations_count=certified["observations"],
+        tolerance=certified["tolerance"],
+        max_deviation=f"{certified['max_deviation']:.3g}",
         audited_on=case.books.now.date(),
     )
-    return [Send(Certify(), credentials=(Issue(certificate, case.them.did),))]
+
+
+def _kept_fleet(request: RequestAudit) -> list[Effect]:
+    """Keep a fleet that a certified prediction was made from, so that it need not be sent again."""
+    if not request.fleet:
+        return []
+    named = digest(dict(request.fleet))
+    return [Keep("fleets", named, {"digest": named, "fleet": request.fleet})]
 
 
 AUTHORITY = Role(
@@ -269,6 +299,14 @@ AUTHORITY = Role(
             FrameworkForm,
             put_framework_in_force,
             rank="admin",
+        ),
+        Action(
+            "record-audit",
+            "Record what an audit found",
+            AuditOutcomeForm,
+            record_audit,
+            AUDIT,
+            (Certify, Find),
         ),
     ),
     duties=(

@@ -11,6 +11,7 @@ from agents.roles.deliveries import SUPPLIER
 from agents.roles.diagnosis import DIAGNOSIS, DUTIES, assessed, told
 from agents.roles.dismantler import CANCEL, called_off, receipt_of, transport
 from agents.roles.life import Form, happened, known, latest, lineage, only_about
+from agents.roles.predictions import PREDICTOR
 from instruments.measurement import Measurement
 from protocols.collection import (
     COLLECTION,
@@ -331,6 +332,7 @@ COLLECTOR = Role(
         Action("grade-items", "Grade items", GradeForm, grade_items),
         Action("release-item", "Release from a safety finding", ReleaseForm, release_item),
         *SUPPLIER.actions,
+        *PREDICTOR.actions,
     ),
     duties=(
         Duty(COLLECTION, Request, note_request),

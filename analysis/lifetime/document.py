@@ -1,7 +1,8 @@
 """A fleet as a JSON document that can be signed: figures, and the digests of its data and code."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 from analysis.code import code_digest
 from analysis.lifetime import fleet as lot
 from analysis.lifetime.fleet import Band, Fleet
+from analysis.lifetime.history import VERSION
 from analysis.result import digest
 from schemas.errors import Invalid
 
@@ -77,7 +79,7 @@ def document(fitted: Fleet) -> FleetDocument:
     return FleetDocument(
         model=fitted.model,
         method=lot.METHOD,
-        version=lot.VERSION,
+        version=VERSION,
         code_digest=fleet_code(),
         data_digest=fitted.data_digest,
         cells=fitted.cells,
@@ -101,14 +103,10 @@ def document(fitted: Fleet) -> FleetDocument:
 
 
 def fleet_of(said: FleetDocument) -> Fleet:
-    """Return the fleet that a document describes; raises Invalid for another method's or version's."""
-    if (said.method, said.version) != (lot.METHOD, lot.VERSION):
+    """Return the fleet that a document describes; raises Invalid for another method's."""
+    if said.method != lot.METHOD:
         raise Invalid(
-            "The fleet was fitted by {method} {version}; {ours} {our_version} is needed.",
-            method=said.method,
-            version=said.version,
-            ours=lot.METHOD,
-            our_version=lot.VERSION,
+            "The fleet was fitted by {method}; {ours} is needed.", method=said.method, ours=lot.METHOD
         )
     bands = tuple(
         Band(
@@ -131,6 +129,18 @@ def fleet_of(said: FleetDocument) -> Fleet:
         bands,
         said.data_digest,
     )
+
+
+def read_document(value: Mapping[str, Any]) -> FleetDocument:
+    """Return a fleet's document from JSON, or raise Invalid in words."""
+    try:
+        document = FleetDocument.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise Invalid("This is no fleet: {where} {why}", where=where, why=first["msg"]) from error
+    fleet_of(document)
+    return document
 
 
 def read_fleet(path: Path) -> Fleet:

@@ -26,13 +26,12 @@ from typing import Final
 import numpy as np
 
 from analysis.lifetime import gp
-from analysis.lifetime.history import History
+from analysis.lifetime.history import VERSION, History
 from analysis.lifetime.predictive import Array, Predictive, crps_gaussian, single
 from analysis.result import NotAssessable
 
 METHOD: Final = "fleet-weighted"
 CELL_ONLY: Final = "gp-linear-trend"
-VERSION: Final = "1.0"
 MINIMUM_CELLS: Final = 10
 MINIMUM_OBSERVATIONS: Final = 2
 LIMITS: Final = (
@@ -285,7 +284,7 @@ def from_cell(history: History, cycles: Array) -> Part | NotAssessable:
         return fitted
     if cycles[-1] > fitted.horizon:
         words = f"Cycle {cycles[-1]:g} lies beyond {fitted.horizon:g}, three times the observed span."
-        return NotAssessable("horizon", words, CELL_ONLY, gp.VERSION)
+        return NotAssessable("horizon", words, CELL_ONLY, VERSION)
     mean, covariance = joint(fitted, cycles)
     return Part(mean, covariance, math.sqrt(fitted.variance_noise))
 
@@ -429,9 +428,7 @@ def _cell_only(
 ) -> Predictive | NotAssessable:
     if isinstance(alone, NotAssessable):
         return alone
-    made = single(
-        cycles, alone.mean, alone.covariance, alone.noise_sd_pct, CELL_ONLY, gp.VERSION, gp.LIMITS[:3]
-    )
+    made = single(cycles, alone.mean, alone.covariance, alone.noise_sd_pct, CELL_ONLY, VERSION, gp.LIMITS[:3])
     return replace(made, warnings=warnings, notes=(("fleet weight", 0.0),))
 
 

@@ -23,12 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis.lifetime.history import History
+from analysis.lifetime.history import VERSION, History
 from analysis.result import NotAssessable
 from schemas.errors import Invalid
 
 METHOD = "gp-linear-trend"
-VERSION = "1.0"
 RELATIVE_TOLERANCE = 1e-9
 MINIMUM_OBSERVATIONS = 5
 MAXIMUM_OBSERVATIONS = 500

@@ -3,10 +3,13 @@
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 from schemas.errors import Invalid
 
 HIGHEST_SOH_PCT = 150.0
+VERSION: Final = "1.1"
+"""The version of every method here: they are one tool, released together."""
 
 
 @dataclass(frozen=True, slots=True)

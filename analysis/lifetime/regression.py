@@ -19,11 +19,10 @@ from typing import Final, Literal
 
 import numpy as np
 
-from analysis.lifetime.history import History
+from analysis.lifetime.history import VERSION, History
 from analysis.lifetime.predictive import Array, Predictive, single
 from analysis.result import NotAssessable
 
-VERSION: Final = "1.1"
 MINIMUM_OBSERVATIONS: Final = 5
 MAXIMUM_OBSERVATIONS: Final = 500
 # The source's kernel is θ1·exp(-d²/θ2) + θ3·δ, so ℓ² = θ2/2.

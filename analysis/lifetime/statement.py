@@ -2,89 +2,78 @@
 
 Nothing here names a cell: the subject is a salted pseudonym, and only who knows both code and salt can
 tie it to an item. The inputs carry the subject too, so their digest fits one statement alone.
+
+`run` is the door of the whole tool: plain inputs in, plain figures out. An auditor calls it in a kept copy
+of this very code, so it takes and gives nothing but JSON.
 """
 
 import hashlib
 import hmac
-from dataclasses import dataclass
-from functools import cache
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from analysis.code import code_digest
-from analysis.lifetime import gp
-from analysis.lifetime.history import History, Observation
+from analysis.lifetime.document import FleetDocument, fleet_of
+from analysis.lifetime.forecasts import Past, forecast
+from analysis.lifetime.history import VERSION, History, Observation
+from analysis.lifetime.predictive import Predictive
 from analysis.result import NotAssessable, digest
+from schemas.errors import Fault
 
-DECIMALS = 6
-MINIMUM_SALT_BYTES = 16
-CODE = ("analysis.lifetime:history.py", "analysis.lifetime:gp.py")
-_LIST = 2000
+FORMAT: Final = "meguri-forecast/1.1"
+DECIMALS: Final = 6
+LEVELS: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+MINIMUM_SALT_BYTES: Final = 16
+MOST_OBSERVATIONS: Final = 2000
+MOST_CYCLES: Final = 400
+MOST_LOT: Final = 300
+PATHS: Final = 4000
+_STEPS: Final = 40
 
 
 class Observed(BaseModel):
     """One observation of the inputs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    cycle: float
-    soh_pct: float
-    sd_pct: float = 0.0
+    cycle: FiniteFloat
+    soh_pct: FiniteFloat
+    sd_pct: FiniteFloat = 0.0
 
 
 class Inputs(BaseModel):
-    """What a forecast was made from; it goes to the auditor alone."""
+    """Everything a forecast is made from; it goes to the auditor alone.
+
+    `fleet` is the digest of a fleet's document, `lot` holds the histories of the lot's other cells,
+    `check_ups` names the sealed check-ups that the observations come from, the oldest first.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    format: Literal["meguri-forecast/1.1"] = FORMAT
     subject: str = Field(max_length=200)
-    observations: tuple[Observed, ...] = Field(max_length=_LIST)
+    model: str = Field(default="", max_length=200)
+    method: str = Field(max_length=80)
+    cycles: tuple[FiniteFloat, ...] = Field(min_length=1, max_length=MOST_CYCLES)
+    threshold_pct: FiniteFloat = Field(gt=0, lt=150)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    observations: tuple[Observed, ...] = Field(max_length=MOST_OBSERVATIONS)
+    fleet: str = Field(default="", max_length=80)
+    lot: tuple[tuple[Observed, ...], ...] = Field(default=(), max_length=MOST_LOT)
+    check_ups: tuple[str, ...] = Field(default=(), max_length=MOST_OBSERVATIONS)
 
     def history(self) -> History:
         """Return the history, or raise Invalid."""
-        return History(tuple(Observation(o.cycle, o.soh_pct, o.sd_pct) for o in self.observations))
+        return _history(self.observations)
 
     def digest(self) -> str:
         """Return the digest of these inputs."""
         return digest(self.model_dump(mode="json"))
 
 
-class StatedEndOfLife(BaseModel):
-    """Cycles at which the threshold is passed with 5, 50 and 95 % probability; None is beyond the horizon."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    earliest: float | None
-    median: float | None
-    latest: float | None
-
-
-class Statement(BaseModel):
-    """A forecast with its method, version, code and inputs' digests; figures rounded to six decimals."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    subject: str = Field(max_length=200)
-    method: str = Field(max_length=80)
-    version: str = Field(max_length=20)
-    code_digest: str = Field(max_length=200)
-    inputs_digest: str = Field(max_length=200)
-    threshold_pct: float
-    cycles: tuple[float, ...] = Field(max_length=_LIST)
-    mean_pct: tuple[float, ...] = Field(max_length=_LIST)
-    sd_pct: tuple[float, ...] = Field(max_length=_LIST)
-    quantiles_pct: dict[str, tuple[float, ...]] = Field(max_length=20)
-    noise_sd_pct: float
-    end_of_life: StatedEndOfLife
-    limits: tuple[str, ...] = ()
-
-    def digest(self) -> str:
-        """Return the digest of this statement; its figures must be finite."""
-        return digest(self.model_dump(mode="json"))
-
-
-@dataclass(frozen=True, slots=True)
-class Stated:
-    """A statement and the inputs that prove it."""
-
-    statement: Statement
-    inputs: Inputs
+def _history(observed: Sequence[Observed]) -> History:
+    return History(tuple(Observation(o.cycle, o.soh_pct, o.sd_pct) for o in observed))
 
 
 def pseudonym(item: str, salt: bytes) -> str:
@@ -94,51 +83,70 @@ def pseudonym(item: str, salt: bytes) -> str:
     return "urn:meguri:subject:" + hmac.new(salt, item.encode(), hashlib.sha256).hexdigest()
 
 
-@cache
-def gp_code() -> str:
-    """Return the digest of the code of gp-linear-trend."""
-    return code_digest(*CODE)
+def figures(inputs: Inputs, fleet: FleetDocument | None = None) -> dict[str, Any] | NotAssessable:
+    """Forecast from `inputs` and return every figure stated, or say why there is no forecast.
 
-
-def state(
-    subject: str, history: History, cycles: tuple[float, ...], threshold_pct: float = 70.0
-) -> Stated | NotAssessable:
-    """Forecast and put it into words that can be audited, or say why there is no forecast."""
-    made = gp.forecast(history, cycles, threshold_pct)
+    Raises Invalid for inputs that make no sense.
+    """
+    history = inputs.history()
+    past = Past(
+        history,
+        inputs.model,
+        fleet_of(fleet) if fleet else None,
+        tuple(_history(one) for one in inputs.lot),
+    )
+    asked = tuple(inputs.cycles)
+    # First passage needs the way there, also where few cycles are asked for.
+    way: list[float] = []
+    if asked[-1] > history.last:
+        way = np.linspace(history.last, asked[-1], _STEPS + 1).tolist()
+    grid = sorted({*asked, *way}) if tuple(sorted(asked)) == asked else list(asked)
+    made = forecast(past, grid, inputs.method)
     if isinstance(made, NotAssessable):
         return made
-    inputs = Inputs(
-        subject=subject,
-        observations=tuple(
-            Observed(cycle=o.cycle, soh_pct=o.soh_pct, sd_pct=o.sd_pct) for o in history.observations
-        ),
-    )
-    return Stated(figures(made, subject, inputs.digest(), gp_code()), inputs)
+    return {"format": FORMAT, "method": inputs.method, "version": VERSION} | _stated(made, grid, inputs)
 
 
-def figures(made: gp.Forecast, subject: str, inputs_digest: str, code: str) -> Statement:
-    """Return a forecast as a statement, its figures rounded."""
-    end = made.end_of_life
-    return Statement(
-        subject=subject,
-        method=made.method,
-        version=made.version,
-        code_digest=code,
-        inputs_digest=inputs_digest,
-        threshold_pct=end.threshold_pct,
-        cycles=made.cycles,
-        mean_pct=_rounded(made.mean_pct),
-        sd_pct=_rounded(made.sd_pct),
-        quantiles_pct={str(level): _rounded(made.quantiles_pct(level)) for level in gp.LEVELS},
-        noise_sd_pct=round(made.noise_sd_pct, DECIMALS),
-        end_of_life=StatedEndOfLife(
-            earliest=None if end.earliest is None else round(end.earliest, DECIMALS),
-            median=None if end.median is None else round(end.median, DECIMALS),
-            latest=None if end.latest is None else round(end.latest, DECIMALS),
-        ),
-        limits=made.limits,
-    )
+def _stated(made: Predictive, grid: list[float], inputs: Inputs) -> dict[str, Any]:
+    at = [grid.index(cycle) for cycle in inputs.cycles]
+
+    def column(values: Any) -> list[float]:
+        return [round(float(values[i]), DECIMALS) for i in at]
+
+    ahead = np.array(grid) >= inputs.observations[-1].cycle
+    when = np.sort(made.first_passage(inputs.threshold_pct, PATHS, inputs.seed)) if ahead.any() else None
+
+    def passed(share: float) -> float | None:
+        cycle = math.inf if when is None else float(when[math.ceil(share * len(when)) - 1])
+        return round(cycle, 2) if math.isfinite(cycle) else None
+
+    return {
+        "made_by": made.method,
+        "threshold_pct": inputs.threshold_pct,
+        "cycles": list(inputs.cycles),
+        "mean_pct": column(made.mean()),
+        "sd_pct": column(made.sd(observed=False)),
+        "quantiles_pct": {str(level): column(made.quantile(level, observed=False)) for level in LEVELS},
+        "below_threshold": column(made.below(inputs.threshold_pct)),
+        "noise_sd_pct": round(made.noise_sd_pct, DECIMALS),
+        "end_of_life": {"earliest": passed(0.05), "median": passed(0.5), "latest": passed(0.95)},
+        "notes": {name: round(value, DECIMALS) for name, value in made.notes},
+        "warnings": list(made.warnings),
+        "limits": list(made.limits),
+    }
 
 
-def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(round(v, DECIMALS) for v in values)
+def run(inputs: Mapping[str, Any], fleet: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Make a forecast from JSON and return it as JSON: figures, why there are none, or what is wrong."""
+    try:
+        read = Inputs.model_validate(inputs)
+        kept = None if fleet is None else FleetDocument.model_validate(fleet)
+        made = figures(read, kept)
+    except ValidationError as wrong:
+        first = wrong.errors(include_url=False, include_input=False)[0]
+        return {"invalid": f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:400]}
+    except Fault as fault:
+        return {"invalid": str(fault)[:400]}
+    if isinstance(made, NotAssessable):
+        return {"not_assessable": made.reason, "words": made.words}
+    return {"figures": made}

@@ -15,13 +15,12 @@ from typing import Final
 
 import numpy as np
 
-from analysis.lifetime.history import History
+from analysis.lifetime.history import VERSION, History
 from analysis.lifetime.predictive import Array, Predictive
 from analysis.result import NotAssessable
 from schemas.errors import Invalid
 
 METHOD: Final = "weibull"
-VERSION: Final = "1.0"
 MINIMUM_FAILURES: Final = 3
 LIMITS: Final = (
     "It speaks of cells of one model as a lot; of one cell it knows only how far it has come.",

@@ -1,6 +1,6 @@
 """Audit 1.0: a member has the authority recompute a prediction from its inputs."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,8 +19,9 @@ class RequestAudit(Message):
     """Please recompute the attached prediction from these inputs."""
 
     kind: ClassVar[str] = "request-audit"
-    carries: ClassVar[frozenset[str]] = frozenset({"Prediction"})
-    inputs: dict[str, object] = Field(title="Inputs, sealed to the authority")
+    carries: ClassVar[frozenset[str]] = frozenset({"Prediction", "CheckUps"})
+    inputs: dict[str, Any] = Field(title="Inputs, sealed to the authority")
+    fleet: dict[str, Any] | None = Field(default=None, title="Fleet, unless sent before")
 
 
 class Certify(Message):

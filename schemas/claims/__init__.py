@@ -11,6 +11,7 @@ from pkgutil import iter_modules
 from schemas.claim import CONTEXT, Claim
 from schemas.claims.accreditation import Accreditation
 from schemas.claims.audit_certificate import AuditCertificate
+from schemas.claims.check_ups import CheckUp, CheckUps
 from schemas.claims.diagnosis_result import AlgorithmResult, DiagnosisResult, Gate
 from schemas.claims.governance_framework import GovernanceFramework
 from schemas.claims.hand_over_receipt import HandOverReceipt
@@ -30,6 +31,8 @@ __all__ = [
     "Accreditation",
     "AlgorithmResult",
     "AuditCertificate",
+    "CheckUp",
+    "CheckUps",
     "Claim",
     "DiagnosisResult",
     "Gate",

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.claim import Claim, CompanyDid, Means, Method, MethodVersion
+from schemas.claim import Claim, CodeDigest, CompanyDid, InputsDigest, Means, Method, MethodVersion
 
 
 class AuditCertificate(Claim, ja="オーソリティが予測を入力から計算し直し、そのとおりであることを確かめた。"):
@@ -17,6 +17,14 @@ class AuditCertificate(Claim, ja="オーソリティが予測を入力から計�
     ] = Field(title="Prediction digest")
     method: Method
     method_version: MethodVersion
+    code_digest: CodeDigest = ""
+    inputs_digest: InputsDigest = ""
+    observations_count: Annotated[
+        int,
+        Means(
+            "On how many sealed check-ups the prediction rests.", "予測のもとになった、封印済みの検査の数。"
+        ),
+    ] = Field(default=0, title="Sealed check-ups it rests on")
     tolerance: Annotated[
         str,
         Means("How far a figure might have lain from the one stated.", "表明値との差として許した大きさ。"),

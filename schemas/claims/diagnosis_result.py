@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from schemas.claim import (
     Claim,
+    CodeDigest,
     InputsDigest,
     ItemCode,
     Means,
@@ -87,9 +88,7 @@ class DiagnosisResult(Claim, ja="定めた方法によるセルやモジュー�
     ] = Field(default="", max_length=60, title="Closed gate")
     method: Method
     method_version: MethodVersion
-    code_digest: Annotated[
-        str, Means("The digest of the code that made the figure.", "値を求めた計算コードのダイジェスト。")
-    ] = Field(default="", title="Code digest")
+    code_digest: CodeDigest = ""
     model_digest: ModelDigest = ""
     model_signer: Annotated[str, Means("Who vouches for the model.", "モデルを保証する者。")] = Field(
         default="", title="Who signed the model"

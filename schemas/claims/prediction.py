@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.claim import Claim, Means
+from schemas.claim import Claim, Means, Subject
 
 
 class Prediction(
@@ -12,13 +12,7 @@ class Prediction(
 ):
     """A forecast by a prescribed method about a subject known only by a salted digest."""
 
-    subject: Annotated[
-        str,
-        Means(
-            "A salted digest that stands for what the forecast is about.",
-            "予測の対象を表す、ソルトを加えたダイジェスト。",
-        ),
-    ] = Field(title="Subject")
+    subject: Subject
     statement: Annotated[
         dict[str, object],
         Means(

@@ -11,7 +11,7 @@ from agents.role import Action, Duty, Item, Role
 from agents.roles import ROLES, play
 from agents.roles.common import COMMON
 from governance.framework import FRAMEWORK
-from protocols.audit import AUDIT, Certify, Find
+from protocols.audit import AUDIT, Find
 from protocols.audit import Refuse as RefuseAudit
 from protocols.catalogue import PROTOCOLS
 from protocols.exchange import Message, Protocol
@@ -45,8 +45,6 @@ SENT_BY_DUTIES: dict[type[Message], str] = {
     Welcome: "the answer to hello",
     Register: "the authority tells every member whenever its register changes",
     Framework: "the authority tells every member of a new version, and a new member of all",
-    Certify: "the authority's answer to an audit request",
-    Find: "the authority's answer to an audit request",
     RefuseAudit: "the authority's answer to an audit request it cannot take",
 }
 
@@ -179,6 +177,11 @@ def samples(item: str, did: str) -> dict[str, Claim]:
         "Introduction": {"connection_did": "did:peer:x"},
         "Accreditation": {"name": "n", "roles": (), "framework": "f"},
         "MembershipRegister": {"version": 1, "members": ()},
+        "CheckUps": {
+            "subject": "urn:meguri:subject:1",
+            "before_count": 0,
+            "check_ups": ({"run_count": 0, "found_soh_pct": 90, "sd_pct": 1},),
+        },
         "Prediction": {"subject": "urn:meguri:subject:1", "statement": {}},
         "AuditCertificate": {
             "prediction_digest": "0",
@@ -400,6 +403,7 @@ async def test_an_audit_of_inputs_that_make_nothing_ends_in_findings(
     request = parcel(AUDIT, "request-audit", {"inputs": inputs}, credentials=[stated])
     (verdict,) = await t.give(AUTHORITY, peer, request)
     assert verdict.taken
+    await t.audit()
     exchange = await t.exchange(AUTHORITY, request.thread)
     assert exchange.state == "found"
     assert exchange.last(Find).findings

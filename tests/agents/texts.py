@@ -48,7 +48,7 @@ def all_texts() -> set[Text]:
     """Collect every text."""
     return {
         (place, text)
-        for source in (_pages, _faults, _protocols, _actions, _items, _diagnosis, _pydantic)
+        for source in (_pages, _faults, _protocols, _actions, _items, _diagnosis, _pydantic, _figures)
         for place, text in source()
         if text
     }
@@ -230,6 +230,52 @@ def _pydantic() -> Iterator[Text]:
     for one in list_all_errors():
         if one["type"] in PYDANTIC:
             yield "", one["message_template_python"]
+
+
+# Under these names, or as what these calls are told, stand the words that go with a figure or with none.
+TOLD = {"words", "warnings", "LIMITS", "INTERPOLATION"}
+TELLING = {"NotAssessable": 1, "_no": 1, "Finding": 1, "_found": 1, "append": 0, "Forecaster": 1}
+
+
+def _figures() -> Iterator[Text]:
+    """What the methods of lifetime and the audit say, filled where it is said and known by its shape."""
+    for path, tree in sources():
+        room = path.relative_to(ROOT)
+        if "lifetime" not in room.parts and room != Path("governance/audit.py"):
+            continue
+        if room.parts[0] == "agents":
+            continue
+        for node in ast.walk(tree):
+            match node:
+                case ast.Assign(targets=[target], value=value) if _name(target) in TOLD:
+                    yield from _shaped(value)
+                case (
+                    ast.AnnAssign(target=target, value=value) | ast.AugAssign(target=target, value=value)
+                ) if _name(target) in TOLD:
+                    yield from _shaped(value)
+                case ast.Call(func=func, args=args) if _name(func) in TELLING:
+                    if len(args) > TELLING[_name(func)]:
+                        yield from _shaped(args[TELLING[_name(func)]])
+
+
+def _shaped(node: ast.AST | None) -> Iterator[Text]:
+    match node:
+        case ast.Constant(value=str(text)) if " " in text:
+            yield "", text
+        case ast.JoinedStr(values=parts):
+            names = iter("abcdefgh")
+            text = "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "{" + next(names) + "}"
+                for part in parts
+            )
+            if " " in text:
+                yield "", text
+        case ast.Tuple(elts=elts):
+            for one in elts:
+                yield from _shaped(one)
+        case ast.IfExp(body=body, orelse=orelse):
+            yield from _shaped(body)
+            yield from _shaped(orelse)
 
 
 def models() -> Iterator[type[BaseModel]]:

@@ -1,9 +1,11 @@
 import csv
 import gzip
+import json
 import math
 from itertools import pairwise
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from analysis.lifetime import gp
 from analysis.lifetime.history import History, Observation
-from analysis.lifetime.statement import Stated, Statement, state
+from analysis.lifetime.statement import Inputs, run
 from analysis.result import NotAssessable
 from schemas.errors import Invalid
 
@@ -204,14 +206,43 @@ def test_a_threshold_that_is_none_is_refused(threshold: float) -> None:
         gp.forecast(fading(), (400.0,), threshold)
 
 
-def test_a_statement_is_equal_again_after_json_and_its_digest_with_it() -> None:
-    made = state("urn:x", fading(), AHEAD)
-    assert isinstance(made, Stated)
-    again = Statement.model_validate_json(made.statement.model_dump_json())
-    assert again == made.statement
-    assert again.digest() == made.statement.digest()
-    assert all(round(m, 6) == m for m in again.mean_pct)
-    assert again.limits
+def asked(**change: Any) -> dict[str, Any]:
+    seen = [{"cycle": o.cycle, "soh_pct": o.soh_pct, "sd_pct": o.sd_pct} for o in fading().observations]
+    base = {"subject": "urn:x", "method": "gp-linear-trend", "cycles": list(AHEAD), "threshold_pct": 80.0}
+    return base | {"observations": seen} | change
+
+
+def test_the_tool_gives_the_same_again_after_json_its_figures_rounded() -> None:
+    made = run(asked())
+    assert json.loads(json.dumps(run(json.loads(json.dumps(asked()))))) == made
+    figures = made["figures"]
+    assert all(round(m, 6) == m for m in figures["mean_pct"])
+    assert figures["limits"]
+    assert figures["cycles"] == list(AHEAD)
+    assert Inputs.model_validate(asked()).digest() == Inputs.model_validate(asked()).digest()
+
+
+def test_the_end_of_life_is_found_on_the_way_also_where_one_cycle_is_asked_for() -> None:
+    whole, last = (
+        run(asked(cycles=cycles))["figures"]["end_of_life"] for cycles in (list(AHEAD), [AHEAD[-1]])
+    )
+    for name in ("earliest", "median"):
+        assert whole[name] == pytest.approx(last[name], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("change", "answer"),
+    [
+        ({"method": "tea-leaves"}, "invalid"),
+        ({"observations": []}, "invalid"),
+        ({"cycles": [math.nan]}, "invalid"),
+        ({"more": 1}, "invalid"),
+        ({"observations": asked()["observations"][:2]}, "not_assessable"),
+        ({"cycles": [1e9]}, "not_assessable"),
+    ],
+)
+def test_the_tool_answers_inputs_it_cannot_use_in_words(change: dict[str, Any], answer: str) -> None:
+    assert set(run(asked(**change))) - {"words"} == {answer}
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the measured fade (../shared/data) is not here")

@@ -247,7 +247,7 @@ def test_a_fleet_survives_its_document(fitted: fleet.Fleet, tmp_path: Path) -> N
     a, b = (forecast(Past(seen, "made-up", f), ahead(seen)) for f in (fitted, read_fleet(place)))
     assert (a.mean() == b.mean()).all()
     with pytest.raises(Invalid):
-        fleet_of(said.model_copy(update={"version": "0.9"}))
+        fleet_of(said.model_copy(update={"method": "tea-leaves"}))
     for bad in ("", "{}", said.model_dump_json().replace('"widening":', '"narrowing":')):
         place.write_text(bad, "utf-8")
         with pytest.raises(Invalid):

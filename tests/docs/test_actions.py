@@ -62,7 +62,8 @@ def test_the_command_and_the_body_fill_the_same_form(
     monkeypatch.chdir(tmp_path)
     for name in re.findall(r"[\w-]+\.png", shown.sh):
         Path(name).write_bytes(PICTURE)
-    Path("measurement.json").write_text(json.dumps(body.get("measurement")))
+    for name in ("measurement", "fleet"):
+        Path(f"{name}.json").write_text(json.dumps(body.get(name)))
 
     program, name, *words = shlex.split(shown.sh.replace("\\\n", " "))
     assert (program, name) == ("meguri", shown.name)

@@ -32,7 +32,7 @@ EXPECTED_CREDENTIALS = {
     ("disclosure/1.0", "disclose-in-part"): {"ItemIdentity"},
     ("diagnosis/1.0", "request-diagnosis"): {"MeasurementRecord"},
     ("diagnosis/1.0", "answer"): {"DiagnosisResult"},
-    ("audit/1.0", "request-audit"): {"Prediction"},
+    ("audit/1.0", "request-audit"): {"Prediction", "CheckUps"},
     ("audit/1.0", "certify"): {"AuditCertificate"},
 }
 

@@ -19,6 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 from agents.acapy import wire
+from agents.gateways.auditor import Auditor
 from agents.gateways.bench import Bench
 from agents.ports import Desk, Enclosure, Letter, Parcel, Verdict
 from agents.role import Company, Item, Job, Peer
@@ -30,6 +31,7 @@ from credentials.integrity import seal
 from credentials.keys import LocalSigner
 from credentials.resolution import KeyResolver
 from credentials.vc import credential
+from governance.tools import Workshop
 from instruments.load import RELAYS
 from instruments.rack import Trouble, populate, serve
 from protocols.exchange import Exchange, Protocol
@@ -41,6 +43,7 @@ from schemas.items import kind_of
 AUTHORITY, DISMANTLER, COLLECTOR = "governance-authority", "dismantler", "collector"
 REUSE_MANUFACTURER, RECYCLER = "reuse-manufacturer", "recycler"
 MOST_TICKS = 2000
+WORKSHOP = Workshop()
 
 PACK: Mapping[str, object] = {
     "vehicle_model": "ZE0",
@@ -280,11 +283,17 @@ class Town:
     # The street
 
     async def carry(self) -> None:
-        """Carry until nobody has anything to say."""
+        """Carry until nobody has anything to say, and the authority has nothing to audit."""
         for _ in range(MOST_TICKS):
-            if not await self.tick():
+            if not await self.tick() and not await self.audit():
                 return
         raise AssertionError("the street does not come to rest")
+
+    async def audit(self) -> bool:
+        """Have the authority audit what it was asked to; say whether there was anything."""
+        if AUTHORITY not in self.agents:
+            return False
+        return await Auditor(self.agents[AUTHORITY], WORKSHOP).catch_up()
 
     async def tick(self) -> bool:
         """Send what is queued and hand over what arrives; say whether anything was under way."""

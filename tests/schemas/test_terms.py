@@ -139,9 +139,16 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             {"did": OTHER, "name": "D.", "roles": ["dismantler"], "status": "accredited", "since": WHEN}
         ],
     },
+    "CheckUps": {
+        "subject": DIGEST, "before_count": 3, "previous_digest": DIGEST,
+        "check_ups": [
+            {"run_count": "100", "found_soh_pct": "91.5", "sd_pct": "0.5", "diagnosis_digest": DIGEST}
+        ],
+    },
     "Prediction": {"subject": DIGEST, "statement": {"cycles": [100, 200], "mean_pct": [79.5, 74]}},
     "AuditCertificate": {
-        "did": DID, "prediction_digest": DIGEST, "method": "gp", "method_version": "2", "tolerance": "1e-6",
+        "did": DID, "prediction_digest": DIGEST, "method": "gp", "method_version": "2",
+        "code_digest": DIGEST, "inputs_digest": DIGEST, "observations_count": 12, "tolerance": "1e-6",
         "max_deviation": "0", "audited_on": "2026-04-01",
     },
 }  # fmt: skip

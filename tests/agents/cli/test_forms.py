@@ -164,7 +164,7 @@ def test_a_row_may_hold_commas_where_no_field_follows() -> None:
 
 
 def test_rows_come_from_csv_and_json_files(tmp_path: Path) -> None:
-    from agents.roles.reuse_manufacturer import PredictForm
+    from agents.roles.predictions import PredictForm
 
     code = mint("cell", mint("pack"), 3)
     table = tmp_path / "history.csv"
