@@ -63,6 +63,10 @@ class Registrar:
         # Checking takes a while and anybody can ask for it: one at a time keeps the other readers free.
         self._checking = asyncio.Semaphore(1)
 
+    async def about(self) -> Registry:
+        """Return what everybody knows of the registry."""
+        return self.registry
+
     async def admit(self, name: str, lives: timedelta = LIVES) -> str:
         """Return a one-time code with which a company registers a name; the code before it ends."""
         if not dids.NAME.fullmatch(name):
