@@ -44,6 +44,9 @@ class Config:
     did_host: str = field(
         default="", metadata={"says": "the host in DIDs that the registry publishes: registry.meguri.example"}
     )
+    registration: str = field(
+        default="", metadata={"says": "the code that the authority gave for a name in the registry"}
+    )
     vc_api: str = field(
         default="off",
         metadata={

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from agents.config import Config, keep_secret
+from agents.config import FILE, Config, keep_secret
 from schemas.errors import Fault, Forbidden, Invalid, Unavailable
 
 if TYPE_CHECKING:
@@ -32,11 +32,15 @@ if TYPE_CHECKING:
     from agents.acapy.courier import Postman
     from agents.acapy.envelope import Post
     from agents.acapy.inbound import Letterbox
+    from agents.dids import Registrar
     from agents.evidence import Fetcher, Vault
     from agents.harvest import Harvest
+    from agents.identity import Branch, Identity, Safe
     from agents.links import Nearness, Reach
     from agents.ports import Store
     from agents.service import Agent
+    from credentials.keys import Signer
+    from governance.dids import Registry
 
 LOG = logging.getLogger(__name__)
 
@@ -70,6 +74,8 @@ class Running:
     fetcher: "Fetcher"
     profile: "Profile"
     harvest: "Harvest"
+    identity: "Identity | None" = None
+    registrar: "Registrar | None" = None
 
 
 def run(config: Config) -> int:
@@ -321,11 +327,13 @@ async def _build(config: Config, conductor: "Conductor", stack: AsyncExitStack) 
     if profile is None:
         raise Unavailable("ACA-Py has not opened its wallet")
     roles = play(config.roles)
-    signer = await issuer(profile)
+    identity, witness = await _identify(config, profile)
+    signer = identity.signer if identity else await issuer(profile)
     company = Company(signer.did, config.name, config.roles)
     store = await asyncio.to_thread(open_store, config.books_url, company)
     stack.push_async_callback(asyncio.to_thread, store.close)
     await _check_books(store, config, signer.did)
+    registrar = await _open_registry(store, identity, witness) if identity and witness else None
 
     vault = Vault(config.vault)
     post = Post(profile)
@@ -341,6 +349,8 @@ async def _build(config: Config, conductor: "Conductor", stack: AsyncExitStack) 
     reach = _reach(config, store, post)
     fetcher = Fetcher(store, vault, _reporter(postman), reach, longest_s=config.longest_rest_s)
     letterbox = Letterbox(service, store, vault, postman, fetcher)
+    if identity is not None:
+        _follow(identity, service)
     conductor.context.injector.bind_instance(Letterbox, letterbox)
     profile.context.injector.bind_instance(Letterbox, letterbox)
     connections = Connections(profile, service, letterbox, config.name)
@@ -350,7 +360,109 @@ async def _build(config: Config, conductor: "Conductor", stack: AsyncExitStack) 
         return config.site_url if did == company.did else ""
 
     harvest = Harvest(service, Web(config.endpoint), site, every_s=config.harvest_every_s)
-    return Running(config, service, store, vault, postman, letterbox, connections, fetcher, profile, harvest)
+    return Running(
+        config,
+        service,
+        store,
+        vault,
+        postman,
+        letterbox,
+        connections,
+        fetcher,
+        profile,
+        harvest,
+        identity,
+        registrar,
+    )
+
+
+# Who we are
+
+
+async def _identify(config: Config, profile: "Profile") -> "tuple[Identity | None, Signer | None]":
+    """Return the company's did:webvh where a registry is set, or was; and the witness's key, if it is ours.
+
+    A company without is known by the did:key of its issuer key.
+    """
+    from agents.acapy.keys import WITNESS, AskarSafe, has_issuer, issuer
+
+    safe = AskarSafe(profile)
+    known = await safe.record() is not None
+    if not config.registry and not known:
+        return None, None
+    from agents.identity import Branch, Identity
+    from governance.dids import Registry
+
+    if config.registry and not config.did_host:
+        raise Invalid(
+            "say which host stands in the registry's DIDs: MEGURI_DID_HOST, or did_host in {file}",
+            file=config.home / FILE,
+        )
+    if not known and await has_issuer(profile):
+        raise Forbidden(
+            "this company is known as {did}; a registry is for one that begins",
+            did=(await issuer(profile)).did,
+        )
+    if "governance-authority" in config.roles:
+        witness = await issuer(profile, WITNESS)
+        registry = Registry(config.did_host, witness.did)
+
+        async def own() -> Registry:
+            return registry
+
+        return await Identity.begun(safe, own, ""), witness
+    if not known and not config.registration:
+        raise Invalid(
+            "say which name the authority has admitted: MEGURI_REGISTRATION, or registration in {file}",
+            file=config.home / FILE,
+        )
+    office = Branch(config.registry, config.did_host) if config.registry else None
+    return await _registered(config, safe, office), None
+
+
+async def _registered(config: Config, safe: "Safe", office: "Branch | None") -> "Identity":
+    """Return the company's DID, as soon as the registry has it; a start without it would be a half one."""
+    from agents.identity import LONGEST_PAUSE_S, SHORTEST_PAUSE_S, Identity
+
+    async def about() -> "Registry":
+        if office is None:
+            raise Unavailable("the settings name no registry: set registry and did_host")
+        return await office.about()
+
+    pause = SHORTEST_PAUSE_S
+    while True:
+        try:
+            identity = await Identity.begun(safe, about, config.registration)
+            identity.office = office
+            if not identity.standing.kept.lines:
+                await identity.settle()
+        except Unavailable as fault:
+            LOG.error("not started yet: %s; tried again in %.0f s", fault, pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+        else:
+            return identity
+
+
+async def _open_registry(store: "Store", identity: "Identity", witness: "Signer") -> "Registrar":
+    """Open the authority's registry of DIDs; its own DID is the first in it."""
+    from agents.dids import Registrar
+
+    registrar = Registrar(store, identity.standing.registry, witness)
+    identity.office = registrar
+    if not identity.standing.kept.lines:
+        await identity.settle()
+    return registrar
+
+
+def _follow(identity: "Identity", service: "Agent") -> None:
+    """Have the agent seal with the key that is in force."""
+
+    def changed(signer: "Signer") -> None:
+        service.signer = signer
+
+    identity.changed = changed
+    changed(identity.signer)
 
 
 def _reach(config: Config, store: "Store", post: "Post") -> "Reach":
@@ -428,6 +540,9 @@ async def _open_doors(
     stack.push_async_callback(running.fetcher.stop)
     await running.connections.start()
     stack.push_async_callback(running.connections.stop)
+    if running.identity is not None:
+        telling = asyncio.create_task(running.identity.run(running.store), name="identity")
+        stack.push_async_callback(_end, telling)
     if config.all_racks:
         from agents.gateways.bench import Bench
 
@@ -475,6 +590,8 @@ async def _open_site(
         version=_version(),
         vc_api=config.vc_api,
         harvest=running.harvest,
+        registrar=running.registrar,
+        identity=running.identity,
     )
     runner = web.AppRunner(site(context), access_log=None, handle_signals=False, shutdown_timeout=0.5)
     await runner.setup()

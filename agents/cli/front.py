@@ -37,6 +37,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "people": ("invite", "join", "login", "logout", "whoami", "users", "token"),
     "soh": ("soh", "models", "measure"),
     "station": ("station", "measurements"),
+    "identity": ("did", "registry"),
     "lifetime": ("lifetime", "warranty"),
     "running": ("init", "start", "ready", "first-link", "rack", "completion", "openapi", "version"),
 }

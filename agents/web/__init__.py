@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+import agents.web.identity  # noqa: F401, its routes
 from agents.accounts import Door
 from agents.web.context import Context, Invitations
 from agents.web.dids import add_dids

@@ -8,6 +8,7 @@ from typing import Protocol
 from agents.dids import Registrar
 from agents.evidence import Vault
 from agents.harvest import Harvest
+from agents.identity import Identity
 from agents.service import Agent
 
 
@@ -29,8 +30,8 @@ class Context:
 
     `ready` names what is not ready yet and why (empty when all is); `breakers` gives the state of each
     peer's circuit breaker; `public_url` is how the site is reached from outside, and stands in every link;
-    `registrar` keeps the registry of DIDs, where this is the authority's site; `harvest` reads and searches
-    what others have published.
+    `registrar` keeps the registry of DIDs, where this is the authority's site; `identity` is the company's
+    own DID there; `harvest` reads and searches what others have published.
     """
 
     agent: Agent
@@ -44,3 +45,4 @@ class Context:
     vc_api: str = "off"
     registrar: Registrar | None = None
     harvest: Harvest | None = None
+    identity: Identity | None = None

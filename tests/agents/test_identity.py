@@ -168,7 +168,6 @@ def world(clock: Clock, store: SqlStore) -> World:
 
 CHANGES = {
     "rotate": lambda one: one.rotate(),
-    "leaked": lambda one: one.rotate(START),
     "serve": lambda one: one.add_service("site", "LinkedDomains", "https://kita.example"),
 }
 
@@ -317,3 +316,6 @@ async def test_nothing_leaks_at_a_time_to_come(world: World) -> None:
     identity = await world.registered()
     with pytest.raises(Fault, match="to come"):
         await identity.rotate(world.clock() + DAY)
+    world.clock.wait(hours=2)
+    await identity.rotate(START + timedelta(hours=1))
+    await world.is_whole(identity)
