@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from credentials import keys
 from credentials.moments import moment
@@ -53,6 +53,14 @@ class Resolver(Protocol):
         """Return the document of a DID, or raise Invalid, Unknown or Unavailable."""
 
 
+@runtime_checkable
+class Renewing(Protocol):
+    """A resolver that may answer with what it remembers, and can be told that this is not enough."""
+
+    def anew(self, did: str, /) -> DidDocument:
+        """Return the document of a DID as it is now, or at least as it was a moment ago."""
+
+
 def method_name(did: str, /) -> str:
     """Return the method of a DID, such as `key` or `webvh`, or raise Invalid where the text is no DID."""
     match = _DID.fullmatch(did)
@@ -68,6 +76,9 @@ def speaking_key(resolver: Resolver, did: str, url: str, purpose: str, /, *, whe
     """
     document = resolver.resolve(did)
     method = document.method(url)
+    if method is None and isinstance(resolver, Renewing):  # the key may be newer than what is remembered
+        document = resolver.anew(did)
+        method = document.method(url)
     if document.id != did or method is None or method.controller != did:
         raise Invalid("{signer} has no key {key}.", signer=did, key=url)
     if document.deactivated:

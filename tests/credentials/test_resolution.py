@@ -41,6 +41,23 @@ def known(**more: object) -> Known:
     return Known(did_document(document(**more)))
 
 
+@dataclass
+class Remembering(Known):
+    """Remembers a document from before a rotation."""
+
+    now: DidDocument
+
+    def anew(self, did: str, /) -> DidDocument:
+        return self.now
+
+
+def test_a_key_that_is_not_remembered_is_asked_for() -> None:
+    bare = did_document({"id": DID})
+    sealed = integrity.seal(payload(TAKEN_BACK), SIGNER, created=TAKEN_BACK)
+    assert integrity.verify(sealed, Remembering(bare, did_document(document())), now=NOW).verified
+    assert not integrity.verify(sealed, Remembering(bare, bare), now=NOW).verified
+
+
 def payload(when: datetime) -> dict[str, Any]:
     return credential(DID, ["Diagnosis"], {"id": "urn:x:1"}, id="urn:x:2", valid_from=when)
 
