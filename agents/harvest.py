@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agents.lookup import Known
 from agents.ports import Desk, Entry, Fetch, Question, Source
 from agents.role import Books
 from agents.service import Agent, roles_of
@@ -331,9 +332,7 @@ class Harvest:
         begun, since = monotonic(), source.next
         for _ in range(MOST_PAGES):
             page = await self._page(source, since)
-            judged = await self.agent.store.read(
-                lambda desk, page=page: self._judge(desk, source.issuer, page, came)  # type: ignore[misc]
-            )
+            judged = await self._judged(source.issuer, page, came)
             await self.agent.store.write(
                 lambda desk, page=page, judged=judged: self._take(desk, source, page, judged)  # type: ignore[misc]
             )
@@ -367,24 +366,44 @@ class Harvest:
             raise Invalid("its feed does not go on from where it was asked to")
         return page
 
-    def _judge(self, desk: Desk, issuer: str, page: FeedPage, came: Harvested) -> list[Entry]:
-        """Return the entries of what may be indexed, and note the reason against what may not."""
+    async def _judged(self, issuer: str, page: FeedPage, came: Harvested) -> list[Entry]:
+        """Return the entries of what may be indexed, once all is looked up that this needs."""
+
+        async def run(known: Known) -> tuple[list[Entry], Harvested]:
+            told = Harvested(issuer)
+            found = await self.agent.store.read(lambda desk: self._judge(desk, known, issuer, page, told))
+            return found, told
+
+        found, told = await self.agent.lookup.with_known(run)
+        came.indexed += told.indexed
+        came.removed += told.removed
+        came.refused |= told.refused
+        return found
+
+    def _judge(self, desk: Desk, known: Known, issuer: str, page: FeedPage, came: Harvested) -> list[Entry]:
+        """Return the entries of what may be indexed, and note the reason against what may not.
+
+        Raises `Unavailable` where that cannot be told now, so that the page is read again another time.
+        """
         found: dict[str, Entry] = {}
         for told in page.entries:
             if told.credential is None:
                 came.removed += 1
                 continue
             try:
-                found[told.id] = self._checked(desk, issuer, told.id, told.credential)
+                found[told.id] = self._checked(desk, known, issuer, told.id, told.credential)
                 came.indexed += 1
+            except Unavailable:
+                if not known.wanted:
+                    raise
             except Fault as fault:
                 came.refused[told.id] = str(fault)
         return self._with_models(desk, list(found.values()))
 
-    def _checked(self, desk: Desk, issuer: str, id: str, document: dict[str, Any]) -> Entry:
+    def _checked(self, desk: Desk, known: Known, issuer: str, id: str, document: dict[str, Any]) -> Entry:
         if document.get("id") != id:
             raise Invalid("it has another id than the feed says")
-        type_, by = self.agent.check(document, desk)
+        type_, by = self.agent.check(document, desk, known)
         if by != issuer:
             raise Forbidden("it is a statement of another issuer: {did}", did=by[:120])
         if not desk.framework().may_publish(type_):

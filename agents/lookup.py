@@ -22,6 +22,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, I
 
 from agents.links import PUBLIC, Nearness, Resolver, around, check_link, host_of
 from agents.ports import Copy, Desk, Fetch, Store
+from agents.role import Change
 from credentials import seals, strict, webvh
 from credentials.form import SKEW
 from credentials.moments import moment
@@ -133,7 +134,8 @@ class Kept:
 class Known:
     """What one check may look at: a resolver of DIDs and a port to status lists, which never wait.
 
-    `wanted` is what was asked for and has to be looked up first, `trouble` why something cannot be just now.
+    `wanted` is what was asked for and has to be looked up first, `trouble` why something cannot be just now;
+    `seen` is for whoever checks, to note which credentials were found in another standing than before.
     """
 
     def __init__(self, lookup: "Lookup") -> None:
@@ -141,6 +143,7 @@ class Known:
         self._found: dict[str, Kept] = {}
         self.wanted: set[str] = set()
         self.trouble: Unavailable | None = None
+        self.seen: dict[str, Change] = {}
 
     def resolve(self, did: str, /) -> DidDocument:
         """Return the document of a did:key, or of a did:webvh that was looked up."""
@@ -204,6 +207,10 @@ class Lookup:
         self._flights: dict[str, asyncio.Task[Kept]] = {}
         self._gate = asyncio.Semaphore(MOST_AT_ONCE)
 
+    def known(self) -> Known:
+        """Return what one check may look at."""
+        return Known(self)
+
     async def with_known[T](self, run: Callable[[Known], Awaitable[T]]) -> T:
         """Run what checks statements until nothing that it needs is wanting, and return its result.
 
@@ -221,17 +228,11 @@ class Lookup:
             await known.complete()
         raise Unavailable("too much would have to be looked up")
 
-    async def verified(self, sealed: object, *, expected_issuer: str | None = None) -> Report:
-        """Report on a sealed credential or presentation, its status included."""
+    async def verified(self, sealed: object, **asked: Any) -> Report:
+        """Report on a sealed document, its status included; `asked` is handed on to `seals.verify`."""
 
         async def run(known: Known) -> Report:
-            return seals.verify(
-                sealed,
-                known,
-                now=self.clock(),
-                expected_issuer=expected_issuer,
-                statuses=known.status_list,
-            )
+            return seals.verify(sealed, known, now=self.clock(), statuses=known.status_list, **asked)
 
         return await self.with_known(run)
 
@@ -271,6 +272,8 @@ class Lookup:
 
     async def _find(self, name: str) -> Kept:
         now = self.clock()
+        if (ours := await self._published(name)) is not None:
+            return ours
         before = self._kept.get(name)
         if before is None or isinstance(before.value, Fault):
             before = await self._recalled(name) or before
@@ -327,6 +330,17 @@ class Lookup:
             return report
 
         return _read_list(await self.with_known(run), at, before)
+
+    async def _published(self, name: str) -> Kept | None:
+        """Return a status list of ours as we publish it; nobody needs to be asked."""
+        if self.store is None or name.startswith("did:"):
+            return None
+        now = self.clock()
+        try:
+            edition = await self.store.read(lambda desk: desk.edition(name))
+            return await self._read(name, {"list": edition}, now, "") if edition is not None else None
+        except Fault as fault:
+            return Kept(fault, now, now + SOONEST, now)
 
     async def _recalled(self, name: str) -> Kept | None:
         """Return what the books hold of it, checked anew: nobody needs to believe the books."""

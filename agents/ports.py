@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from agents.role import Adopted, Books, Evidence, Held, Item, Job, JobState, Peer, Rank
+from agents.role import Adopted, Books, Evidence, Held, Item, Job, JobState, Peer, Rank, Standing
+from credentials.status import Ledger, Purpose
 from governance.dids import Kept as Log
 from protocols.exchange import Exchange, Said
 from schemas.events import Event
@@ -186,6 +187,28 @@ class Index(Protocol):
 
 
 @dataclass(frozen=True)
+class Roll:
+    """One of our status lists: what we keep of it, and the sealed edition that everybody may read."""
+
+    id: str
+    url: str
+    issuer: str
+    purpose: Purpose
+    ledger: Ledger
+    edition: str
+    signed: datetime
+
+
+@dataclass(frozen=True)
+class Spares:
+    """Entries of a list of ours that were given out already, and are not used yet."""
+
+    url: str
+    issuer: str
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class User:
     """A person or program that may use this agent; `secret` is an Argon2id hash, empty for token-only."""
 
@@ -236,6 +259,10 @@ class Desk(Books, Protocol):
         """Return the message that arrived early and is due now."""
         ...
 
+    def stalled(self) -> list[tuple[str, str]]:
+        """List the peers and threads in which messages wait for their turn."""
+        ...
+
     def settle(self, peer: str, ids: Sequence[str], status: Delivery, problem: str = "") -> list[Letter]:
         """Give message rows their final status; return those that changed."""
         ...
@@ -248,8 +275,42 @@ class Desk(Books, Protocol):
         """Add or complete an item."""
         ...
 
-    def keep_credential(self, held: Held) -> None:
-        """Add a credential, once."""
+    def keep_credential(self, held: Held, message: str = "") -> None:
+        """Add a credential, once; `message` is the one of an exchange that it stands or falls with."""
+        ...
+
+    def issued_with(self, message: str) -> list[Held]:
+        """List the credentials of ours that stand or fall with a message."""
+        ...
+
+    def keep_standing(self, standing: Standing) -> None:
+        """Append what became of a credential."""
+        ...
+
+    # Our status lists
+
+    def rolls(self) -> list[Roll]:
+        """List our status lists, oldest first."""
+        ...
+
+    def roll(self, url: str) -> Roll | None:
+        """Return one of our status lists."""
+        ...
+
+    def keep_roll(self, roll: Roll) -> None:
+        """Add a status list, or change it."""
+        ...
+
+    def edition(self, name: str) -> str | None:
+        """Return the sealed edition of a list of ours, by its id or URL."""
+        ...
+
+    def spares(self, purpose: Purpose) -> Spares:
+        """Return the entries of a list that are ready to be used; they are in memory only."""
+        ...
+
+    def keep_spares(self, purpose: Purpose, spares: Spares) -> None:
+        """Change which entries are ready to be used."""
         ...
 
     def publish(self, id: str, about: str) -> None:

@@ -80,6 +80,24 @@ class Held:
         return subject
 
 
+type Change = Literal["revoked", "suspended", "reinstated"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What became of a credential: what we said of ours, or when we first saw what another's list says.
+
+    `who` and `reason` are ours alone and never published; `successor` is the credential in its place.
+    """
+
+    credential: str
+    what: Change
+    at: datetime
+    who: str = ""
+    reason: str = ""
+    successor: str = ""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """A file known by its digest (sha-256, hex); `state` tells whether we hold its bytes."""
@@ -242,6 +260,14 @@ class Books(Protocol):
         """List what was published or taken back after change number `since`, in that order."""
         ...
 
+    def in_force(self, about: str, type: str | None = None) -> list[Held]:
+        """List those of these credentials that we do not know to be revoked or suspended."""
+        ...
+
+    def standing(self, credential: str) -> Standing | None:
+        """Return what became of a credential last, or nothing where it was never revoked or suspended."""
+        ...
+
     def evidence(self, digest: str) -> Evidence | None:
         """Return one file's entry."""
         ...
@@ -291,10 +317,24 @@ def ancestry(books: Books, code: str) -> list[Item]:
 
 @dataclass(frozen=True)
 class Issue:
-    """Seal `claim`, about `about` (an item code or a DID), as a credential of ours."""
+    """Seal `claim`, about `about` (an item code, a DID or a URL), as a credential of ours.
+
+    It is revoked when the message it goes with is refused or overtaken, unless it is `lasting`.
+    """
 
     claim: Claim
     about: str
+    lasting: bool = False
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Say in our status lists that a credential of ours is revoked, suspended, or in force again."""
+
+    credential: str
+    what: Change
+    reason: str
+    successor: Issue | None = None
 
 
 @dataclass(frozen=True)
@@ -425,6 +465,7 @@ class PublishAlways:
 type Effect = (
     Send
     | Issue
+    | Mark
     | Record
     | Identify
     | Trust

@@ -12,6 +12,8 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ValidationError
 
+from agents import standing
+from agents.lookup import Known, Lookup, Wanting
 from agents.ports import Courier, Delivery, Desk, Enclosure, Idle, Letter, Parcel, Store, Verdict, Works
 from agents.role import (
     RANKS,
@@ -21,6 +23,7 @@ from agents.role import (
     AdoptModel,
     Books,
     Case,
+    Change,
     Effect,
     Evidence,
     Held,
@@ -28,6 +31,7 @@ from agents.role import (
     Issue,
     Item,
     Keep,
+    Mark,
     Note,
     Peer,
     Play,
@@ -38,6 +42,7 @@ from agents.role import (
     Record,
     Send,
     SetAside,
+    Standing,
     Start,
     Stop,
     Trust,
@@ -47,7 +52,7 @@ from agents.role import (
 from credentials.integrity import seal, verify
 from credentials.keys import Signer
 from credentials.moments import moment
-from credentials.resolution import Resolver
+from credentials.report import Report
 from credentials.vc import credential, digest
 from protocols.catalogue import MESSAGES
 from protocols.exchange import Exchange, Message, Protocol, Said, Unreadable
@@ -66,7 +71,7 @@ from schemas.claims import (
     MembershipRegister,
     SohModel,
 )
-from schemas.errors import Fault, Forbidden, Invalid, Misstep, Unknown
+from schemas.errors import Fault, Forbidden, Invalid, Misstep, Unavailable, Unknown
 from schemas.events import ANNULLED, Event
 from schemas.items import find_codes, item_uri, kind_of
 
@@ -99,7 +104,10 @@ class Done:
 
 
 class Agent:
-    """One company's agent: its roles, played with a store, a courier and a key."""
+    """One company's agent: its roles, played with a store, a courier and a key.
+
+    `lookup` finds what others' statements need to be checked; `site` is where our status lists are published.
+    """
 
     def __init__(
         self,
@@ -107,14 +115,16 @@ class Agent:
         store: Store,
         courier: Courier,
         signer: Signer,
-        resolver: Resolver,
+        lookup: Lookup,
+        site: str,
     ) -> None:
         self.play = play
         self.store = store
         self.courier = courier
         self.signer = signer
-        self.resolver = resolver
+        self.lookup = lookup
         self.works: Works = Idle()
+        self.site = site
 
     async def perform(
         self,
@@ -135,32 +145,35 @@ class Agent:
         if RANKS.index(rank) < RANKS.index(action.rank):
             raise Forbidden("“{action}” needs the rank of {rank}", action=action.name, rank=action.rank)
         form = read_form(action.form, data)
-        begun: list[str] = []
         halted: list[str] = []
 
-        def work(desk: Desk) -> tuple[Done, frozenset[str]]:
+        def work(change: _Change) -> Done:
+            desk = change.desk
+            change.user = user
             if key and (earlier := desk.done(key)) is not None:
                 exchange = desk.exchange(earlier)
-                return Done(earlier, exchange.state if exchange else ""), frozenset()
-            change = _Change(self, desk, user)
+                return Done(earlier, exchange.state if exchange else "")
             done = change.perform(action, form, to)
-            begun.extend(change.jobs)
             halted.extend(change.halted)
             if key:
                 desk.note_done(key, done.thread)
-            return done, frozenset(change.wake)
+            return done
 
         try:
-            done, peers = await self.store.write(work)
+            return await self._change(work)
         finally:
             # Who wants a stop gets it, whether or not it could be written down.
             for job in halted:
                 self.works.halt(job)
-        if begun:
+
+    def _tell(self, change: "_Change") -> None:
+        """Let those know who need to, now that a transaction's work is saved."""
+        for url in change.marked:
+            self.lookup.forget(url)
+        if change.jobs:
             self.works.wake()
-        if peers:
-            self.courier.wake(peers)
-        return done
+        if change.wake:
+            self.courier.wake(frozenset(change.wake))
 
     async def receive(self, peer: Peer, parcels: Sequence[Parcel]) -> list[Verdict]:
         """Take in what a peer sent, in the order given; each parcel commits or is refused by itself.
@@ -169,32 +182,25 @@ class Agent:
         without one must come again. Verdicts on parcels that had waited for these come last.
         """
 
-        def one(parcel: Parcel) -> Callable[[Desk], tuple[list[Verdict], frozenset[str]]]:
-            def work(desk: Desk) -> tuple[list[Verdict], frozenset[str]]:
-                change = _Change(self, desk)
-                verdict = change.receive(desk.peer(peer.id) or peer, parcel)
-                return [*((verdict,) if verdict else ()), *change.late], frozenset(change.wake)
+        async def one(parcel: Parcel) -> list[Verdict]:
+            def work(change: _Change) -> list[Verdict]:
+                verdict = change.receive(change.desk.peer(peer.id) or peer, parcel)
+                return [*((verdict,) if verdict else ()), *change.late]
 
-            return work
+            return await self._change(work)
 
         # Started together, in order, so that they share a commit.
-        outcomes = await gather(
-            *(self.store.write(one(parcel)) for parcel in parcels), return_exceptions=True
-        )
+        outcomes = await gather(*map(one, parcels), return_exceptions=True)
         verdicts: list[Verdict] = []
         for parcel, outcome in zip(parcels, outcomes, strict=True):
             if isinstance(outcome, Invalid):
                 # Not even a refusal of it can be kept: an id or a place in order that no database holds.
                 verdicts.append(Verdict(parcel.id, outcome.code, str(outcome), {}))
-                continue
-            if isinstance(outcome, BaseException):
+            elif isinstance(outcome, BaseException):
                 # No verdict: the peer will send it again.
                 LOG.error("could not take message %s from %s", parcel.id, peer.id, exc_info=outcome)
-                continue
-            reached, woken = outcome
-            verdicts += reached
-            if woken:
-                self.courier.wake(woken)
+            else:
+                verdicts += outcome
         return verdicts
 
     async def settle(self, peer: str, taken: Sequence[str], problems: Sequence[Verdict]) -> list[Verdict]:
@@ -203,8 +209,8 @@ class Agent:
         Returns verdicts on the peer's own messages that had to wait for this news.
         """
 
-        def work(desk: Desk) -> tuple[list[Verdict], frozenset[str]]:
-            change = _Change(self, desk)
+        def work(change: _Change) -> list[Verdict]:
+            desk = change.desk
             desk.settle(peer, taken, "taken")
             for problem in problems:
                 if change.is_built_upon(peer, problem.id):
@@ -213,26 +219,122 @@ class Agent:
                     continue
                 for letter in desk.settle(peer, (problem.id,), "refused", noted(problem)):
                     change.void(letter)
-            return change.late, frozenset(change.wake)
+            return change.late
 
-        late, woken = await self.store.write(work)
-        if woken:
-            self.courier.wake(woken)
-        return late
+        return await self._change(work)
+
+    async def resume(self) -> dict[str, list[Verdict]]:
+        """Take the messages that waited only for something that could not be looked up; return verdicts."""
+        found: dict[str, list[Verdict]] = {}
+        for id, thread in await self.store.read(lambda desk: desk.stalled()):
+
+            def work(change: _Change, id: str = id, thread: str = thread) -> list[Verdict]:
+                peer, exchange = change.desk.peer(id), change.desk.exchange(thread)
+                if peer is not None and exchange is not None:
+                    theirs = exchange.by(exchange.protocol.other(exchange.side))
+                    change.drain(peer, thread, len(theirs) + 1)
+                return change.late
+
+            if late := await self._change(work):
+                found.setdefault(id, []).extend(late)
+        return found
+
+    async def renew(self) -> int:
+        """Sign our status lists anew before they expire; return how many were due."""
+        return await self.store.write(lambda desk: standing.renew(desk, self.signer))
+
+    async def _change[T](self, work: "Callable[[_Change], T]") -> T:
+        """Do a work in one transaction, looking up before it what it needs to check statements."""
+
+        async def run(known: Known) -> "tuple[T, _Change]":
+            def transact(desk: Desk) -> "tuple[T, _Change]":
+                change = _Change(self, desk, known)
+                return work(change), change
+
+            done = await self.store.write(transact)
+            known.wanted.clear()  # what is saved is not done again
+            return done
+
+        found, change = await self.lookup.with_known(run)
+        self._tell(change)
+        return found
+
+    async def look[T](self, work: Callable[[Desk, Known], T]) -> T:
+        """Read the books with what statements need to be checked, and note what became of them since."""
+        last: list[Known] = []
+
+        async def run(known: Known) -> T:
+            last[:] = [known]
+            return await self.store.read(lambda desk: work(desk, known))
+
+        found = await self.lookup.with_known(run)
+        if last and (seen := last[0].seen):
+
+            def note(desk: Desk) -> None:
+                for id, what in seen.items():
+                    if fell(desk.standing(id)) != (what if what != "reinstated" else ""):
+                        desk.keep_standing(Standing(id, what, desk.now))
+
+            await self.store.write(note)
+            found = await self.lookup.with_known(run)
+        return found
+
+    def report(self, held: Held, books: Books, known: Known) -> Report:
+        """Verify a credential that we hold; `known.seen` notes a standing unlike the one last seen."""
+        report = verify(held.document, known, now=books.now, statuses=known.status_list)
+        if held.source and "credentialStatus" in held.document and not known.wanted:
+            purposes = [
+                check.evidence["purpose"]
+                for check in report.checks
+                if check.name == "status.standing" and not check.passed
+            ]
+            before = fell(books.standing(held.id))
+            if report.verified and before:
+                known.seen[held.id] = "reinstated"
+            elif "status.list" not in {check.name for check in report.refusals} and purposes:
+                now: Change = "revoked" if "revocation" in purposes else "suspended"
+                if now != before:
+                    known.seen[held.id] = now
+        return report
+
+    def judge(self, held: Held, books: Books, known: Known) -> None:
+        """Raise `Fault` for a credential that we hold which does not hold now."""
+        report = self.report(held, books, known)
+        if not report.verified:
+            check = report.refusals[0]
+            raise Invalid(check.words, **check.evidence)
+        self._entitled(held.document, books)
 
     def check(
-        self, document: Mapping[str, Any], books: Books, trusted: str = "", *, vouched: str = ""
+        self,
+        document: Mapping[str, Any],
+        books: Books,
+        known: Known,
+        trusted: str = "",
+        *,
+        vouched: str = "",
     ) -> tuple[str, str]:
         """Return the claim type and issuer of a credential, or raise `Invalid` with what is wrong with it.
 
-        It must verify, say what its type must say, and come from a company that may say it, by the version of
-        the framework that held when it was said and the register as it stands now; for one issuer a person
-        here may have vouched.
+        It must verify, be neither revoked nor suspended, say what its type must say, and come from a company
+        that may say it, by the version of the framework that held when it was said and the register as it
+        stands now; for one issuer a person here may have vouched. Raises `Unavailable` where that cannot be
+        found out now.
         """
-        report = verify(document, self.resolver, now=books.now)
+        known.trouble = None
+        report = verify(document, known, now=books.now, statuses=known.status_list)
+        if known.trouble is not None or known.wanted:
+            raise Unavailable("it cannot be checked now: {reason}", reason=known.trouble or "")
         if not report.verified:
-            words = "; ".join(check.words for check in report.checks if not check.passed)
-            raise Invalid("an attached credential does not verify: {words}", words=words)
+            words = report.refusals[0]
+            raise Invalid(
+                "an attached credential does not verify: {words}", words=Fault(words.words, **words.evidence)
+            )
+        return self._entitled(document, books, trusted, vouched)
+
+    def _entitled(
+        self, document: Mapping[str, Any], books: Books, trusted: str = "", vouched: str = ""
+    ) -> tuple[str, str]:
         if not 0 < len(str(document.get("id", ""))) <= LONGEST_NAME:
             raise Invalid(
                 "an attached credential has no id, or one of more than {limit} characters", limit=LONGEST_NAME
@@ -267,11 +369,14 @@ class Agent:
 class _Change:
     """One transaction's work on the desk."""
 
-    def __init__(self, agent: Agent, desk: Desk, user: str = "") -> None:
+    def __init__(self, agent: Agent, desk: Desk, known: Known) -> None:
         self.agent = agent
         self.desk = desk
-        self.user = user
+        self.known = known
+        self.user = ""
         self.wake: set[str] = set()
+        # Which of our status lists have a new edition.
+        self.marked: set[str] = set()
         # By identity; each effect is kept with its credential, lest another takes over its identity.
         self.issued: dict[int, tuple[Issue, Held]] = {}
         self.late: list[Verdict] = []
@@ -344,7 +449,8 @@ class _Change:
     def receive(self, peer: Peer, parcel: Parcel) -> Verdict | None:
         """Take in one parcel: once, in its turn, and only when all of it is right.
 
-        None means that it cannot be judged before the peer's verdict on one of our messages is here.
+        None means that it cannot be judged before the peer's verdict on one of our messages is here, or
+        before what its statements need can be looked up.
         """
         if (before := self.desk.letter(peer.id, parcel.id)) is not None:
             if not is_same(before, parcel):
@@ -414,6 +520,9 @@ class _Change:
             if exchange is not None and self.unheard(exchange, parcel):
                 return None
             return self.refuse(peer, parcel, exchange, due, misstep)
+        except Unavailable as trouble:
+            LOG.warning("message %s cannot be judged now: %s", parcel.id, trouble)
+            return None
         except Fault as fault:
             return self.refuse(peer, parcel, exchange, due, fault)
         try:
@@ -461,13 +570,41 @@ class _Change:
         return [said for said in after.standing if said.id not in stood and said.sender != after.side]
 
     def take_back(self, exchange: Exchange, said: Said) -> None:
-        """Annul the events that were recorded with a message, the latest first."""
+        """Annul the events that were recorded with a message, the latest first; revoke what it issued."""
         words = why_void(exchange, said)
+        issued = self.desk.issued_with(said.id)
+        standing_ = [
+            one for one in issued if not self.was_revoked(one) and "credentialStatus" in one.document
+        ]
+        self.mark(standing_, "revoked", words)
         for code in reversed(named(exchange)):
             life = Life(code, kind_of(code), self.desk.events(code, ours=True))
             for event in reversed(life.standing):
                 if event.message == said.id:
                     self.annul(event, words)
+
+    def was_revoked(self, held: Held) -> bool:
+        found = self.desk.standing(held.id)
+        return found is not None and found.what == "revoked"
+
+    def mark(self, held: Sequence[Held], what: Change, reason: str, successor: str = "") -> None:
+        """Say in our status lists what becomes of credentials of ours, and of what is published of them."""
+        shown = [
+            edition
+            for one in held
+            for edition in self.desk.credentials(one.id)
+            if not edition.source and not (what == "revoked" and self.was_revoked(edition))
+        ]
+        if held:
+            self.marked |= standing.mark(
+                self.desk,
+                self.agent.signer,
+                (*held, *shown),
+                what,
+                who=self.user,
+                reason=reason,
+                successor=successor,
+            )
 
     def annul(self, event: Event, words: str) -> None:
         try:
@@ -550,9 +687,19 @@ class _Change:
         if open_to_all and len(parcel.credentials) > MOST_BY_STRANGERS:
             raise Invalid("more statements are attached than the {limit} we take", limit=MOST_BY_STRANGERS)
         trusted = peer.did if protocol.name == MEMBERSHIP.name else ""
+        # For strangers nothing is fetched but their DIDs: no status lists, whose addresses they choose.
+        if not roles_of(self.desk, peer.did, self.desk.authority() or trusted) and any(
+            "credentialStatus" in document for document in parcel.credentials
+        ):
+            raise Invalid("an attached credential has a status, which is looked up for members only")
         held = []
         for document in parcel.credentials:
-            type_, issuer = self.agent.check(document, self.desk, trusted)
+            try:
+                type_, issuer = self.agent.check(document, self.desk, self.known, trusted)
+            except Unavailable:
+                if not self.known.wanted:
+                    raise
+                continue
             if type_ not in message.carries:
                 raise Invalid("an attached {type} does not go with “{kind}”", type=type_, kind=message.kind)
             one = _held(document, type_, issuer, self.desk.now, peer.id)
@@ -560,6 +707,8 @@ class _Change:
                 # Ids are chosen by issuers: who takes another's gets neither its place nor in its way.
                 one = replace(one, id=f"{one.id}#{one.digest}")
             held.append(one)
+        if self.known.wanted:
+            raise Wanting
         return tuple(held)
 
     def note_evidence(self, peer: Peer, parcel: Parcel) -> Sequence[Evidence]:
@@ -618,7 +767,9 @@ class _Change:
 
     # What follows from either
 
-    def apply(self, effects: Sequence[Effect], exchange: Exchange | None) -> Exchange | None:
+    def apply(  # noqa: PLR0915, one case each effect
+        self, effects: Sequence[Effect], exchange: Exchange | None
+    ) -> Exchange | None:
         """Carry out effects, and return the exchange they belong to as it then stands."""
         for effect in effects:
             match effect:
@@ -633,7 +784,13 @@ class _Change:
                             raise Unknown("there is no exchange “{thread}” here", thread=effect.thread)
                         self.send(effect, other)
                 case Issue():
-                    self.issue(effect)
+                    self.issue(effect, self.cause if exchange is not None else "")
+                case Mark():
+                    held = self.desk.credential(effect.credential)
+                    if held is None or held.source or held.issuer != self.desk.company.did:
+                        raise Unknown("we issued no credential “{id}”", id=effect.credential[:80])
+                    successor = self.issue(effect.successor).id if effect.successor else ""
+                    self.mark((held,), effect.what, effect.reason, successor)
                 case Record():
                     event = effect.event
                     cause = self.cause if event.exchange else ""
@@ -681,7 +838,9 @@ class _Change:
             file = self.desk.evidence(digest_)
             if file is None or file.state != "held":
                 raise Unknown("we have no file {digest}", digest=digest_[:64])
-        attached = tuple(self.issue(one).id if isinstance(one, Issue) else one for one in effect.credentials)
+        attached = tuple(
+            self.issue(one, id).id if isinstance(one, Issue) else one for one in effect.credentials
+        )
         now = self.desk.now
         self.desk.post(
             Letter(
@@ -707,12 +866,15 @@ class _Change:
         self.wake.add(exchange.peer)
         return after
 
-    def issue(self, effect: Issue) -> Held:
-        """Seal a claim; the same effect named twice in one transaction is one credential."""
+    def issue(self, effect: Issue, message: str = "") -> Held:
+        """Seal a claim, which stands or falls with a message unless it is lasting.
+
+        The same effect named twice in one transaction is one credential.
+        """
         if (made := self.issued.get(id(effect))) is not None:
             return made[1]
         held = self.sealed(effect)
-        self.keep(held)
+        self.keep(held, "" if effect.lasting else message)
         if held.type in ("MembershipRegister", "GovernanceFramework"):
             self.adopt(held)
         if held.type in always_published(self.desk):
@@ -741,6 +903,7 @@ class _Change:
                 subject,
                 id=f"urn:uuid:{uuid4()}",
                 valid_from=self.desk.now,
+                status=self.entries(type_),
                 contexts=(CONTEXT,),
             ),
             self.agent.signer,
@@ -790,15 +953,21 @@ class _Change:
         if not self.desk.framework().may_publish(type_):
             raise Forbidden("the framework does not let “{type}” be shown to everyone", type=type_)
 
+    def entries(self, type_: str) -> Sequence[Mapping[str, str]]:
+        """Return the status entries of a new credential."""
+        if type_ in standing.WITHOUT:
+            return ()
+        return standing.entries(self.desk, self.agent.signer, self.agent.site)
+
     def record(self, event: Event) -> None:
         """Append an event to an item's life here, if the table of its kind lets it follow."""
         life = Life(event.item, event.kind, self.desk.events(event.item, ours=True))
         life.after(event, self.desk.qualifications(event.who))
         self.desk.keep_event(event)
 
-    def keep(self, held: Held) -> None:
+    def keep(self, held: Held, message: str = "") -> None:
         """Keep a credential and what it makes known: an item, or an item's events."""
-        self.desk.keep_credential(held)
+        self.desk.keep_credential(held, message)
         if held.type == "ItemIdentity":
             claim = ItemIdentity.model_validate(held.claim)
             mass = str(claim.mass_kg) if claim.mass_kg is not None else None
@@ -847,7 +1016,12 @@ class _Change:
             held = self.issue(Issue(effect.statement, effect.about))
         else:
             document = effect.credential
-            type_, issuer = self.agent.check(document, self.desk, vouched=effect.vouched)
+            try:
+                type_, issuer = self.agent.check(document, self.desk, self.known, vouched=effect.vouched)
+            except Unavailable:
+                if self.known.wanted:
+                    raise Wanting from None
+                raise
             held = _held(document, type_, issuer, self.desk.now, "")
             if type_ != "SohModel" or SohModel.model_validate(held.claim) != effect.statement:
                 raise Invalid("the statement that came with the model is about another one")
@@ -938,6 +1112,11 @@ def told_of(problem: str) -> str:
     for name, value in values.items():
         words = words.replace(f"{{{name}}}", str(value))
     return words
+
+
+def fell(standing: Standing | None) -> str:
+    """Return what keeps a credential from holding: revoked, suspended, or nothing."""
+    return standing.what if standing is not None and standing.what != "reinstated" else ""
 
 
 def its_own(claim: Claim, issuer: str) -> bool:

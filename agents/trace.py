@@ -11,7 +11,7 @@ from schemas.errors import Fault, Invalid, Unknown
 from schemas.events import Event
 from schemas.items import read_code
 
-type Checked = Callable[[Mapping[str, Any], Books], object]
+type Checked = Callable[[Held, Books], object]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,10 @@ class Happening:
 
 @dataclass(frozen=True)
 class Statement:
-    """One credential about an item of the chain, and what checking it said just now."""
+    """One credential about an item of the chain, and what checking it said just now.
+
+    `since` tells from when we know that it was revoked or suspended.
+    """
 
     id: str
     about: str
@@ -58,6 +61,7 @@ class Statement:
     at: datetime
     verifies: bool
     why_not: str
+    since: datetime | None
     claim: Mapping[str, Any]
 
 
@@ -191,10 +195,11 @@ def _sole_registrar(books: Books, held: Held) -> None:
 def _statement(books: Books, held: Held, check: Checked) -> Statement:
     why_not = ""
     try:
-        check(held.document, books)
+        check(held, books)
         _sole_registrar(books, held)
     except Fault as fault:
         why_not = str(fault)
+    standing = books.standing(held.id) if why_not else None
     return Statement(
         held.id,
         held.about,
@@ -204,5 +209,6 @@ def _statement(books: Books, held: Held, check: Checked) -> Statement:
         held.at,
         not why_not,
         why_not,
+        standing.at if standing else None,
         dict(held.claim),
     )

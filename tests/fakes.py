@@ -16,6 +16,7 @@ from agents.acapy.courier import Declined, Postman, Speller, Timing, Unreachable
 from agents.acapy.inbound import Letterbox, Line
 from agents.acapy.wire import BUNDLE_TYPE, loads
 from agents.evidence import Fetcher, Vault
+from agents.lookup import Lookup
 from agents.ports import Desk, Letter
 from agents.role import Company, Peer
 from agents.roles import play
@@ -23,8 +24,8 @@ from agents.service import Agent
 from agents.store import SqlStore, open_store
 from agents.words import translate
 from credentials.keys import LocalSigner
-from credentials.resolution import KeyResolver
 from schemas.claims import Member, MembershipRegister
+from tests.agents.pages import Sites
 
 FAST = Timing(receipt_s=0.05, shortest_s=0.01, longest_s=0.1, gather_s=0.002, knock_rest_s=0.02)
 
@@ -62,7 +63,9 @@ class House:
         """Start, the first time or again: nothing but the store and the vault is left from before."""
         speller = Speller(self.store, self.vault, self.street.blobs_url)
         self.postman = Postman(self.store, speller, Lane(self), translate, self.timing)
-        self.agent = Agent(play(self.roles), self.store, self.postman, self.signer, KeyResolver())
+        site = self.street.sites.open(self.store, self.name)
+        lookup = Lookup(self.street.sites, self.store)
+        self.agent = Agent(play(self.roles), self.store, self.postman, self.signer, lookup, site)
         self.letterbox = Letterbox(self.agent, self.store, self.vault, self.postman, self.fetcher)
         self.street.away.discard(self.name)
         await self.postman.start(knock=knock)
@@ -130,6 +133,7 @@ class Street:
     unroutable: bool = False
     blobs_url: str = ""
     houses: dict[str, House] = field(default_factory=dict)
+    sites: Sites = field(default_factory=Sites)
     carried: list[list[dict[str, Any]]] = field(default_factory=list)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 

@@ -114,6 +114,10 @@ class Receiver(Protocol):
         """Note what became of our messages; return verdicts on theirs that waited for it."""
         ...
 
+    async def resume(self) -> dict[str, list[Verdict]]:
+        """Take messages that can be judged by now; return verdicts by peer."""
+        ...
+
 
 class Letterbox:
     """Takes in what peers send: opens bundles, keeps small files, and has receipts given."""
@@ -193,6 +197,11 @@ class Letterbox:
             await self._receive(peer, parcels)
             if any(parcel.type.startswith(INTRODUCTION.uri) for parcel in parcels):
                 self.forget()
+
+    async def resume(self) -> None:
+        """Judge what could not be judged before, and answer it."""
+        for peer, late in (await self.agent.resume()).items():
+            self.postman.acknowledge(peer, late)
 
     def _unjudged(self, peer: Peer) -> list[Parcel]:
         """Take the parcels that got no verdict."""

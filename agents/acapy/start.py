@@ -46,6 +46,7 @@ LOG = logging.getLogger(__name__)
 
 MOST_IN_AN_ENVELOPE = 16 << 20
 STOP_S = 1.5
+ROUND_S = 60.0
 UNUSED = (
     "actionmenu",
     "coordinate_mediation",
@@ -315,13 +316,12 @@ async def _build(config: Config, conductor: "Conductor", stack: AsyncExitStack) 
     from agents.acapy.keys import issuer
     from agents.evidence import Fetcher, Vault
     from agents.harvest import Harvest
-    from agents.lookup import Web
+    from agents.lookup import Lookup, Web
     from agents.role import Company
     from agents.roles import play
     from agents.service import Agent
     from agents.store import open_store
     from agents.words import translate
-    from credentials.resolution import KeyResolver
 
     profile = conductor.root_profile
     if profile is None:
@@ -345,7 +345,11 @@ async def _build(config: Config, conductor: "Conductor", stack: AsyncExitStack) 
         translate,
         Timing(longest_s=config.longest_rest_s),
     )
-    service = Agent(roles, store, postman, signer, KeyResolver())
+    lookup = Lookup(
+        Web(config.endpoint, config.registry), store, registry=config.registry, did_host=config.did_host
+    )
+    stack.push_async_callback(lookup.close)
+    service = Agent(roles, store, postman, signer, lookup, config.site_url)
     reach = _reach(config, store, post)
     fetcher = Fetcher(store, vault, _reporter(postman), reach, longest_s=config.longest_rest_s)
     letterbox = Letterbox(service, store, vault, postman, fetcher)
@@ -543,6 +547,8 @@ async def _open_doors(
     if running.identity is not None:
         telling = asyncio.create_task(running.identity.run(running.store), name="identity")
         stack.push_async_callback(_end, telling)
+    rounds = asyncio.create_task(_rounds(running), name="rounds")
+    stack.push_async_callback(_end, rounds)
     if config.all_racks:
         from agents.gateways.bench import Bench
 
@@ -561,6 +567,19 @@ async def _open_doors(
         link = await first_link(running.store, config.site_url)
         print(f"To become the administrator, open {link}", flush=True)  # noqa: T201, for the one who starts it
     state.clear()
+
+
+async def _rounds(running: Running) -> None:
+    """See every minute to what comes due by itself: lists to sign anew, messages that may be judged now."""
+    while True:
+        try:
+            await running.agent.renew()
+            await running.letterbox.resume()
+        except Fault as fault:
+            LOG.warning("what is due by itself could not be done: %s", fault)
+        except Exception:
+            LOG.exception("what is due by itself could not be done")
+        await asyncio.sleep(ROUND_S)
 
 
 async def _listening(conductor: "Conductor") -> None:

@@ -80,7 +80,7 @@ def take_over(message: SignReceipt, case: Case) -> list[Effect]:
     """Check that the receipt attached confirms ours, and note the transport."""
     over, request = case.here.last(HandOver), case.here.last(Request)
     only_about(case, (request.vehicle, request.pack))
-    ours = [h for h in case.books.credentials(over.pack, "HandOverReceipt") if not h.source][-1:]
+    ours = [h for h in case.books.in_force(over.pack, "HandOverReceipt") if not h.source][-1:]
     said = receipt_of(over, case.them.did, case.books.company.did)
     confirmed = [
         HandOverReceipt.model_validate(h.claim)

@@ -23,6 +23,7 @@ from agents.role import (
     Unpublish,
 )
 from agents.roles.life import Form, Nothing, happened, known, only_about, say
+from agents.roles.statements import MARKING
 from governance.framework import FRAMEWORK
 from protocols.disclosure import (
     DISCLOSURE,
@@ -174,7 +175,7 @@ def answer_disclosure(form: AnswerForm, case: Case) -> list[Effect]:
     """Answer with all we hold on the item that was asked for, less what we hold back."""
     asked = case.here.last(Ask)
     check_claim_types(form.withhold)
-    held = case.books.credentials(asked.item)
+    held = case.books.in_force(asked.item)
     wanted = [h for h in held if not asked.claim_types or h.type in asked.claim_types]
     given = tuple(h.id for h in wanted if h.type not in form.withhold)
     if not wanted:
@@ -377,6 +378,7 @@ COMMON = Role(
             publish_always,
             rank="manager",
         ),
+        *MARKING,
     ),
     duties=(
         Duty(INTRODUCTION, Hello, meet),

@@ -58,7 +58,7 @@ def line(books: Books, code: str) -> Line:
 def check_gates(books: Books, code: str, purpose: Use) -> None:
     """Raise `Misstep` with every reason why an item may not be shipped for this purpose."""
     lives = lineage(books, code)
-    held = {held.type for life in lives for held in books.credentials(life.item)}
+    held = {held.type for life in lives for held in books.in_force(life.item)}
     closed = [result.words for result in gates(lives, held, purpose) if not result.passed]
     if closed:
         raise Misstep(
@@ -104,8 +104,8 @@ def ship_lot(form: Ship, case: Case) -> list[Effect]:
     attached: list[str | Issue] = []
     for code in (offer.lot, *codes, *ancestors):
         wanted = ("ItemIdentity", "VehicleHistory", "DiagnosisResult")
-        attached += [held.id for held in books.credentials(code) if held.type in wanted]
-        attached += [held.id for held in books.credentials(code, "HandlingRecord") if held.source]
+        attached += [held.id for held in books.in_force(code) if held.type in wanted]
+        attached += [held.id for held in books.in_force(code, "HandlingRecord") if held.source]
         now = (shipped[code],) if code in shipped else ()
         if (record := handling_record(books, code, *now)) is not None:
             attached.append(record)

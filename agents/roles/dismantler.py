@@ -58,9 +58,15 @@ def request_collection(form: RequestForm, case: Case) -> list[Effect]:
     )
     effects: list[Effect] = []
     if books.item(form.vehicle) is None:
-        effects += [Issue(vehicle, form.vehicle), happened(case, form.vehicle, "registered", lasting=True)]
+        effects += [
+            Issue(vehicle, form.vehicle, lasting=True),
+            happened(case, form.vehicle, "registered", lasting=True),
+        ]
     if books.item(form.pack) is None:
-        effects += [Issue(pack, form.pack), happened(case, form.pack, "registered", lasting=True)]
+        effects += [
+            Issue(pack, form.pack, lasting=True),
+            happened(case, form.pack, "registered", lasting=True),
+        ]
     elif any(
         d.about == form.pack and d.state not in COLLECTION.ends for d in books.dealings(COLLECTION.name)
     ):
@@ -144,7 +150,7 @@ def check_hand_over(message: HandOver, case: Case) -> list[Effect]:
 def sign_receipt(form: Nothing, case: Case) -> list[Effect]:
     """Confirm the hand-over with a receipt of our own, and pass on what we know of the pack."""
     books, over = case.books, case.here.last(HandOver)
-    receipts = books.credentials(over.pack, "HandOverReceipt")
+    receipts = books.in_force(over.pack, "HandOverReceipt")
     theirs = next((held for held in reversed(receipts) if held.issuer == case.them.did), None)
     if theirs is None:
         raise Invalid("the collector's receipt is not here")
@@ -154,7 +160,7 @@ def sign_receipt(form: Nothing, case: Case) -> list[Effect]:
     known = tuple(
         held.id
         for item in (request.vehicle, request.pack)
-        for held in books.credentials(item)
+        for held in books.in_force(item)
         if held.type in ("ItemIdentity", "VehicleHistory") and not held.source
     )
     return [Send(SignReceipt(), credentials=(ours, *known)), transport(case)]

@@ -77,7 +77,7 @@ def known(books: Books, codes: Iterable[Code], kind: str | None = None) -> list[
 
 def latest(books: Books, about: str, type: str) -> Held | None:
     """Return our newest credential of a type about an item, and only without one the newest of others."""
-    held = books.credentials(about, type)
+    held = books.in_force(about, type)
     return next(reversed([one for one in held if not one.source] or held), None)
 
 

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -26,8 +26,20 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import StatementError
 
-from agents.ports import AwaitedFile, Copy, Delivery, Letter, Pass, User
-from agents.role import Adopted, Company, Dealing, Evidence, Held, Item, Job, JobState, Peer, Publication
+from agents.ports import AwaitedFile, Copy, Delivery, Letter, Pass, Roll, Spares, User
+from agents.role import (
+    Adopted,
+    Company,
+    Dealing,
+    Evidence,
+    Held,
+    Item,
+    Job,
+    JobState,
+    Peer,
+    Publication,
+    Standing,
+)
 from agents.store import tables
 from agents.store.cache import Cache, Layers
 from agents.store.index import SqlIndex
@@ -56,6 +68,7 @@ from agents.store.tables import (
 )
 from agents.store.tables import event as event_table
 from agents.store.tables import model as model_table
+from credentials.status import Ledger, Purpose
 from governance.dids import Kept as Log
 from governance.framework import Framework
 from governance.versions import Versions
@@ -96,6 +109,13 @@ _HELD = (
     credential.c.digest,
     credential.c.document,
     credential.c.source,
+)
+_STANDING = tuple(
+    tables.standing.c[name] for name in ("credential", "what", "at", "who", "reason", "successor")
+)
+_ROLL = tuple(
+    tables.status_list.c[name]
+    for name in ("id", "url", "issuer", "purpose", "bits", "given", "decoys", "edition", "signed")
 )
 _ADOPTED = (
     model_table.c.digest,
@@ -453,6 +473,11 @@ class SqlDesk:
         row = self._run_first(self._sql.waiting, {"p": self._peer_id(peer), "t": thread, "o": order})
         return Letter(*row) if row is not None else None
 
+    def stalled(self) -> list[tuple[str, str]]:
+        """List the peers and threads in which messages wait for their turn."""
+        query = select(message.c.peer, message.c.thread).where(message.c.status == WAITING).distinct()
+        return [(peer, thread) for peer, thread in self._all(query)]
+
     def settle(self, peer: str, ids: Sequence[str], status: Delivery, problem: str = "") -> list[Letter]:
         """Give outward messages their final status; return those that changed, oldest first.
 
@@ -749,13 +774,73 @@ class SqlDesk:
             query = query.where(credential.c.type == type)
         return [Held(*row) for row in self._all(query.order_by(credential.c.at, credential.c.number))]
 
+    def in_force(self, about: str, type: str | None = None) -> list[Held]:
+        """List those of these credentials that we do not know to be revoked or suspended."""
+        s, later = tables.standing, tables.standing.alias("later")
+        last = (
+            ~select(literal(1))
+            .where(later.c.credential == s.c.credential, later.c.number > s.c.number)
+            .exists()
+        )
+        query = select(s.c.credential).join(credential, credential.c.id == s.c.credential)
+        query = query.where(credential.c.about == about, s.c.what != "reinstated", last)
+        fallen = {id for (id,) in self._all(query)}
+        return [held for held in self.credentials(about, type) if held.id not in fallen]
+
+    def standing(self, credential: str) -> Standing | None:
+        """Return what became of a credential last, or nothing where it was never revoked or suspended."""
+        c = tables.standing.c
+        query = select(*_STANDING).where(c.credential == credential).order_by(c.number.desc()).limit(1)
+        row = self._first(query)
+        return Standing(*row) if row is not None else None
+
+    def keep_standing(self, standing: Standing) -> None:
+        """Append what became of a credential."""
+        self._write(insert(tables.standing).inline(), asdict(standing))
+
+    def issued_with(self, message: str) -> list[Held]:
+        """List the credentials of ours that stand or fall with a message."""
+        c = credential.c
+        return [Held(*row) for row in self._all(select(*_HELD).where(c.message == message, c.message != ""))]
+
+    # Our status lists
+
+    def rolls(self) -> list[Roll]:
+        """List our status lists, oldest first."""
+        return [_roll(row) for row in self._all(select(*_ROLL).order_by(tables.status_list.c.number))]
+
+    def roll(self, url: str) -> Roll | None:
+        """Return one of our status lists."""
+        row = self._first(select(*_ROLL).where(tables.status_list.c.url == url))
+        return _roll(row) if row is not None else None
+
+    def keep_roll(self, roll: Roll) -> None:
+        """Add a status list, or change it."""
+        values = {name: getattr(roll, name) for name in ("url", "issuer", "purpose", "edition", "signed")}
+        values |= {name: getattr(roll.ledger, name) for name in ("bits", "given", "decoys")}
+        self._put(tables.status_list, "id", id=roll.id, **values)
+
+    def edition(self, name: str) -> str | None:
+        """Return the sealed edition of a list of ours, by its id or URL."""
+        c = tables.status_list.c
+        edition: str | None = self._value(select(c.edition).where(or_(c.id == name, c.url == name)))
+        return edition
+
+    def spares(self, purpose: Purpose) -> Spares:
+        """Return the entries of a list that are ready to be used; they are in memory only."""
+        return self._layers.recall(("spares", purpose), lambda: Spares("", "", ()))
+
+    def keep_spares(self, purpose: Purpose, spares: Spares) -> None:
+        """Change which entries are ready to be used."""
+        self._layers.put(("spares", purpose), spares)
+
     def credential(self, id: str) -> Held | None:
         """Return one credential."""
         row = self._first(select(*_HELD).where(credential.c.id == id))
         return Held(*row) if row is not None else None
 
-    def keep_credential(self, held: Held) -> None:
-        """Add a credential, once."""
+    def keep_credential(self, held: Held, message: str = "") -> None:
+        """Add a credential, once; `message` is the one of an exchange that it stands or falls with."""
         added = self._keep(
             credential,
             "id",
@@ -767,6 +852,7 @@ class SqlDesk:
             digest=held.digest,
             document=held.document,
             source=self._peer_id(held.source) if held.source else "",
+            message=message,
         )
         if added:
             return
@@ -1084,6 +1170,11 @@ class SqlDesk:
         at = login_failure.c.at
         query = select(func.count()).where(login_failure.c.who == who, at >= since, at <= self.now)
         return int(self._value(query))
+
+
+def _roll(row: Any) -> Roll:
+    id, url, issuer, purpose, bits, given, decoys, edition, signed = row
+    return Roll(id, url, issuer, purpose, Ledger(bits, given, decoys), edition, signed)
 
 
 def _some(ids: Sequence[str]) -> Iterator[list[str]]:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -31,7 +32,7 @@ from sqlalchemy.event import listen
 from sqlalchemy.types import TypeEngine
 
 # The revision the tables below stand at; a test holds it to the newest migration.
-REVISION = "0006"
+REVISION = "0007"
 
 
 class Moment(TypeDecorator[datetime]):
@@ -254,7 +255,44 @@ credential = Table(
     Column("digest", Text, nullable=False),
     Column("document", Json, nullable=False),
     Column("source", Text, nullable=False),
+    # The message of an exchange that it stands or falls with.
+    Column("message", Text, nullable=False, server_default=""),
     Index("ix_credential_about", "about", "type"),
+    Index(
+        "ix_credential_message",
+        "message",
+        sqlite_where=text("message <> ''"),
+        postgresql_where=text("message <> ''"),
+    ),
+)
+
+# What became of credentials, ours and others', one row for each change; the last one counts.
+standing = Table(
+    "standing",
+    METADATA,
+    number(),
+    Column("credential", Text, nullable=False, index=True),
+    Column("what", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("successor", Text, nullable=False),
+)
+
+# Our status lists: of the three rows of bits only `bits` is ever published, sealed in `edition`.
+status_list = Table(
+    "status_list",
+    METADATA,
+    number(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("url", Text, nullable=False, unique=True),
+    Column("issuer", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("bits", LargeBinary, nullable=False),
+    Column("given", LargeBinary, nullable=False),
+    Column("decoys", LargeBinary, nullable=False),
+    Column("edition", Text, nullable=False),
+    Column("signed", Moment, nullable=False),
 )
 
 # What is shown to everyone, and what was once: of each credential the last change. The numbers count the
@@ -484,4 +522,4 @@ did_code = Table(
 )
 
 # Rows are added to these and never changed or removed, which triggers see to.
-APPEND_ONLY = ("event", "measurement", "did_entry")
+APPEND_ONLY = ("event", "measurement", "did_entry", "standing")

@@ -1,9 +1,12 @@
 """The company's own site: pages for people, a REST API for programs, both ending in the one service."""
 
+from hashlib import sha256
+
 from aiohttp import web
 
 import agents.web.identity  # noqa: F401, its routes
 from agents.accounts import Door
+from agents.standing import REST
 from agents.web.context import Context, Invitations
 from agents.web.dids import add_dids
 from agents.web.gate import CONTEXT, DOOR, SHOW_PROBLEM, dressed, explained, introduced, must_be
@@ -39,7 +42,27 @@ def site(context: Context) -> web.Application:
         add_vc_api(app)
     app.router.add_get("/static/{name}", _static)
     app.router.add_get("/openapi.json", _openapi)
+    app.router.add_get("/status/{id}", _status_list)
     return app
+
+
+async def _status_list(request: web.Request) -> web.Response:
+    """Publish a status list of ours; whoever asks tells nothing of themselves, not even by a login."""
+    id = request.match_info["id"]
+    edition = await request.app[CONTEXT].agent.store.read(lambda desk: desk.edition(id))
+    if edition is None:
+        raise web.HTTPNotFound
+    body = edition.encode()
+    tag = sha256(body).hexdigest()[:32]
+    headers = {
+        "Cache-Control": f"public, max-age={int(REST.total_seconds())}",
+        "ETag": f'"{tag}"',
+        "Access-Control-Allow-Origin": "*",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+    }
+    if any(given.value == tag for given in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, content_type="application/vc", headers=headers)
 
 
 async def _static(request: web.Request) -> web.Response:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -40,7 +40,6 @@ from agents.web.gate import (
 from agents.web.problems import NotJson
 from agents.web.station import StationView, station_of
 from agents.web.views import Seeing, View, seen
-from credentials.integrity import verify
 from schemas.errors import Invalid, Unknown
 from schemas.items import read_code
 
@@ -99,7 +98,7 @@ def answer(
 async def see[T](request: web.Request, work: Callable[[Seeing], T]) -> T:
     """Return what is seen in the books."""
     context = context_of(request)
-    return await context.agent.store.read(seen(context, work))
+    return await context.agent.look(seen(context, work))
 
 
 def query_of[F: BaseModel](request: web.Request, form: type[F]) -> F:
@@ -317,8 +316,8 @@ async def item(request: web.Request) -> web.Response:
 async def item_trace(request: web.Request) -> web.Response:
     """Trace an item through its chain, each credential verified."""
     code = read_code(request.match_info["code"])
-    check = context_of(request).agent.check
-    found = await see(request, lambda s: trace(s.desk, code, check).to_json())
+    judge = context_of(request).agent.judge
+    found = await see(request, lambda s: trace(s.desk, code, partial(judge, known=s.known)).to_json())
     return answer(found, of=dict[str, Any])
 
 
@@ -333,8 +332,7 @@ async def credential(request: web.Request) -> web.Response:
 async def verify_credential(request: web.Request) -> web.Response:
     """Look at a credential from anywhere, and report everything that holds or does not."""
     document = await json_of(request)
-    now = await context_of(request).agent.store.read(lambda desk: desk.now)
-    report = verify(document, context_of(request).agent.resolver, now=now)
+    report = await context_of(request).agent.lookup.verified(document)
     return answer(ReportView.model_validate(report.as_json()))
 
 

@@ -109,15 +109,7 @@ async def _reported(
     for key, value in asked.items():
         if value is not None and not isinstance(value, str):
             raise Invalid("{name} is no text", name=key)
-    agent = context_of(request).agent
-    now = await agent.store.read(lambda desk: desk.now)
-    report = seals.verify(
-        sealed,
-        agent.resolver,
-        now=now,
-        contexts=contexts(),
-        **asked,
-    )
+    report = await context_of(request).agent.lookup.verified(sealed, contexts=contexts(), **asked)
     found = seals.what(report.document)
     if report.verified and (found == "presentation") is not presents:
         raise Invalid("It is a {found}, which is not verified here.", found=found)

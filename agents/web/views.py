@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from agents.lookup import Known
 from agents.ports import Desk, Letter, Pass, User
 from agents.role import Action, Dealing, Evidence, Held, Item, Job, Peer, Play, Rank, ancestry
 from agents.service import Done, about, roles_of, told_of
 from agents.web.context import Context
-from credentials.integrity import verify
 from governance.framework import Framework
 from protocols.catalogue import PROTOCOLS
 from protocols.exchange import Exchange, Said
@@ -117,6 +118,16 @@ class File(View):
         return self.state == "held" and self.media_type in {"image/jpeg", "image/png"}
 
 
+class StandingView(View):
+    """What became of a credential since it was issued."""
+
+    what: Literal["revoked", "suspended", "reinstated"]
+    at: datetime = Field(description="When we did it or, of another company's, first saw it")
+    who: str = Field(description="Who did it here, or empty")
+    reason: str
+    successor: str = Field(description="Id of the credential in its place, or empty")
+
+
 class Statement(View):
     """A credential in brief."""
 
@@ -128,6 +139,7 @@ class Statement(View):
     at: datetime
     verified: bool
     reason: str = Field(description="Why it does not verify, or empty")
+    standing: StandingView | None = Field(description="What became of it since, where something did")
     claim: dict[str, Any]
 
 
@@ -282,9 +294,10 @@ class TokenView(View):
 class Seeing:
     """Makes views of one company's books, within one transaction."""
 
-    def __init__(self, context: Context, desk: Desk) -> None:
+    def __init__(self, context: Context, desk: Desk, known: Known) -> None:
         self.context = context
         self.desk = desk
+        self.known = known
         self.play: Play = context.agent.play
         self.framework: Framework = desk.framework()
         self._breakers = context.breakers()
@@ -518,7 +531,8 @@ class Seeing:
 
     def statement(self, held: Held) -> Statement:
         """Show a credential, verified now."""
-        report = verify(dict(held.document), self.context.agent.resolver, now=self.desk.now)
+        report = self.context.agent.report(held, self.desk, self.known)
+        standing = self.desk.standing(held.id)
         return Statement(
             id=held.id,
             type=held.type,
@@ -528,6 +542,7 @@ class Seeing:
             at=held.at,
             verified=report.verified,
             reason=report.reason,
+            standing=StandingView(**asdict(standing)) if standing else None,
             claim=dict(held.claim),
         )
 
@@ -583,9 +598,9 @@ class Seeing:
         return job_of(job)
 
 
-def seen[T](context: Context, work: Callable[[Seeing], T]) -> Callable[[Desk], T]:
+def seen[T](context: Context, work: Callable[[Seeing], T]) -> Callable[[Desk, Known], T]:
     """Return a reading of the desk that makes views."""
-    return lambda desk: work(Seeing(context, desk))
+    return lambda desk, known: work(Seeing(context, desk, known))
 
 
 def file_of(evidence: Evidence) -> File:

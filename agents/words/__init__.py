@@ -20,6 +20,8 @@ DEFAULT = "en"
 
 # Values that are words of ours, not of the users.
 _OURS = frozenset({"state", "status", "side", "sender", "kind", "rank", "role", "protocol", "type", "what"})
+# Values that are sentences of ours.
+_SENTENCES = frozenset({"reason", "words"})
 _LONGEST = 2000
 
 # Fields of statements that hold whole sentences of ours, to be read in the reader's language.
@@ -61,14 +63,19 @@ def translate(
     found = texts.find(template, place)
     if not values:
         return template if found is None else found
-    filled = {
-        name: texts.find(value, place) or value if name in _OURS and isinstance(value, str) else value
-        for name, value in values.items()
-    }
+    filled = {name: _value(name, value, language, place) for name, value in values.items()}
     try:
         return (template if found is None else found).format_map(filled)
     except (KeyError, IndexError, ValueError, AttributeError):
         return template  # a peer's template need not fit its values
+
+
+def _value(name: str, value: object, language: str, place: str) -> object:
+    if name in _OURS and isinstance(value, str):
+        return catalogue(language).find(value, place) or value
+    if name in _SENTENCES and language != DEFAULT:
+        return say(value, language) if isinstance(value, Fault) else recall(str(value), language)
+    return value
 
 
 def term(word: str, language: str = DEFAULT, place: str = "") -> str:

@@ -79,7 +79,7 @@ class Scene:
         """Have a house state something and publish it; return its id."""
 
         def work(desk: Desk) -> str:
-            change = _Change(house.agent, desk)
+            change = _Change(house.agent, desk, house.agent.lookup.known())
             held = change.issue(Issue(claim, about))
             change.publish(held.id)
             return held.id

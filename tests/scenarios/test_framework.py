@@ -5,6 +5,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ async def test_what_was_said_is_judged_by_the_version_of_its_day(tmp_path: Path)
         await put(t, without_dismantlers(), tomorrow(t))
         t.ahead = 3 * DAY
         new = sealed(key, claim, item_uri(key.did, pack), at=t.now())
-        check = t.agents[COLLECTOR].check
+        check = partial(t.agents[COLLECTOR].check, known=t.agents[COLLECTOR].lookup.known())
         assert await t.read(COLLECTOR, lambda desk: check(old, desk)) == ("ItemIdentity", key.did)
         with pytest.raises(Invalid, match="may not issue"):
             await t.read(COLLECTOR, lambda desk: check(new, desk))
@@ -156,7 +157,7 @@ async def test_a_seal_that_the_framework_does_not_know_does_not_count(tmp_path: 
         assert await tell(t, COLLECTOR, sealed(t.keys[AUTHORITY], stated(t, narrow), "urn:f"), 2) == ""
         t.ahead = 2 * DAY
         late = sealed(key, ItemIdentity(item=pack, kind="pack"), item_uri(key.did, pack), at=t.now())
-        check = t.agents[COLLECTOR].check
+        check = partial(t.agents[COLLECTOR].check, known=t.agents[COLLECTOR].lookup.known())
         assert await t.read(COLLECTOR, lambda desk: check(document, desk))
         with pytest.raises(Invalid, match="a seal that the framework does not know"):
             await t.read(COLLECTOR, lambda desk: check(late, desk))

@@ -21,6 +21,7 @@ from uuid import uuid4
 from agents.acapy import wire
 from agents.gateways.auditor import Auditor
 from agents.gateways.bench import Bench
+from agents.lookup import Lookup
 from agents.ports import Desk, Enclosure, Letter, Parcel, Verdict
 from agents.role import Company, Item, Job, Peer
 from agents.roles import play
@@ -29,7 +30,6 @@ from agents.store import SqlStore, open_store
 from agents.trace import Trace, trace
 from credentials.integrity import seal
 from credentials.keys import LocalSigner
-from credentials.resolution import KeyResolver
 from credentials.vc import credential
 from governance.tools import Workshop
 from instruments.load import RELAYS
@@ -39,6 +39,7 @@ from quality.lifecycle import Life
 from schemas.claims import CONTEXT, Claim
 from schemas.events import Event
 from schemas.items import kind_of
+from tests.agents.pages import Sites
 
 AUTHORITY, DISMANTLER, COLLECTOR = "governance-authority", "dismantler", "collector"
 REUSE_MANUFACTURER, RECYCLER = "reuse-manufacturer", "recycler"
@@ -136,6 +137,7 @@ class Town:
         self.shut: set[tuple[str, str]] = set()
         self.air: list[Envelope] = []
         self.verdicts: list[Verdict] = []
+        self.sites = Sites()
         self.ahead = timedelta()
 
     def now(self) -> datetime:
@@ -159,7 +161,9 @@ class Town:
         company = Company(self.keys[name].did, name, roles)
         store = open_store(f"sqlite:///{self.folder}/{name}.sqlite3", company, self.now)
         bell = Bell()
-        agent = Agent(play(roles), store, bell, self.keys[name], KeyResolver())
+        site = self.sites.open(store, name)
+        lookup = Lookup(self.sites, store, clock=self.now)
+        agent = Agent(play(roles), store, bell, self.keys[name], lookup, site)
         self.agents[name], self.stores[name], self.bells[name] = agent, store, bell
         return agent
 
@@ -240,7 +244,7 @@ class Town:
 
     async def trace(self, who: str, code: str) -> Trace:
         agent = self.agents[who]
-        return await self.read(who, lambda desk: trace(desk, code, agent.check))
+        return await agent.look(lambda desk, known: trace(desk, code, partial(agent.judge, known=known)))
 
     async def letters(self, who: str, *, outward: bool | None = None) -> list[Letter]:
         """List all messages of a company, in and out."""

@@ -13,6 +13,7 @@ from agents.cli.call import Call
 from agents.cli.front import run
 from agents.config import Config
 from agents.evidence import Vault
+from agents.lookup import Lookup
 from agents.ports import Desk, Parcel
 from agents.role import Company, Item, Peer
 from agents.roles import ROLES, play
@@ -20,11 +21,11 @@ from agents.service import Agent
 from agents.store import SqlStore, open_store
 from agents.web import Context, site
 from credentials.keys import LocalSigner
-from credentials.resolution import KeyResolver
 from protocols.membership import MEMBERSHIP, Apply
 from schemas.errors import Invalid
 from schemas.events import Event
 from schemas.items import mint
+from tests.agents.pages import Sites
 
 THEIR_DID = LocalSigner.generate().did
 
@@ -119,7 +120,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     thread.start()
     signer = LocalSigner.generate()
     store = open_store(f"sqlite:///{home / 'books.db'}", Company(signer.did, "Kita 解体", tuple(ROLES)))
-    agent = Agent(play(ROLES), store, Quiet(), signer, KeyResolver())
+    agent = Agent(play(ROLES), store, Quiet(), signer, Lookup(Sites(), store), "")
     runners: list[web.AppRunner] = []
     codes = {"vehicle": mint("vehicle"), "pack": mint("pack")}
 
@@ -141,6 +142,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         port = runner.addresses[0][1]
         config = Config(home, "Kita 解体", tuple(ROLES), web_port=port, didcomm_port=1, admin_port=0)
         config.save()
+        agent.site = config.local_url
         await accounts.local_token(store, home)
         return peer, config.local_url
 

@@ -42,7 +42,7 @@ async def issue(house: House, claim: Claim, about: str) -> str:
     """Have a house make a statement; return its id."""
 
     def work(desk: Desk) -> str:
-        return _Change(house.agent, desk).issue(Issue(claim, about)).id
+        return _Change(house.agent, desk, house.agent.lookup.known()).issue(Issue(claim, about)).id
 
     return await house.store.write(work)
 

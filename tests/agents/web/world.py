@@ -13,6 +13,7 @@ from yarl import URL
 from agents import accounts
 from agents.evidence import Vault
 from agents.harvest import Harvest
+from agents.lookup import Lookup
 from agents.ports import Desk, Letter, Parcel, User
 from agents.role import Company, Rank
 from agents.roles import play
@@ -20,9 +21,9 @@ from agents.service import Agent
 from agents.store import SqlStore, open_store
 from agents.web import Context, site
 from credentials.keys import LocalSigner
-from credentials.resolution import KeyResolver
 from protocols.catalogue import PROTOCOLS
 from schemas.errors import Invalid
+from tests.agents.pages import Sites
 
 PASSWORD = "correct horse battery"
 REQUEST: dict[str, Any] = {
@@ -91,6 +92,7 @@ class Street:
     folder: Path
     houses: dict[str, House] = field(default_factory=dict)
     wires: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    sites: Sites = field(default_factory=Sites)
 
     def open(self, name: str, role: str) -> House:
         """Open a house."""
@@ -98,7 +100,9 @@ class Street:
         home = self.folder / role
         home.mkdir()
         store = open_store(f"sqlite:///{home / 'books.db'}", Company(signer.did, name, (role,)))
-        agent = Agent(play((role,)), store, Waking(), signer, KeyResolver())
+        site = self.sites.open(store, role)
+        lookup = Lookup(self.sites, store)
+        agent = Agent(play((role,)), store, Waking(), signer, lookup, site)
         house = self.houses[role] = House(name, role, agent, store, Vault(home / "vault"), self)
         return house
 
