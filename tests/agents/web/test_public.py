@@ -14,8 +14,6 @@ from agents.ports import Desk
 from agents.role import Issue
 from agents.service import _Change
 from agents.web.public import CREDENTIAL_TYPES, HTML, preferred
-from credentials.resolution import KeyResolver
-from credentials.seals import verify
 from schemas.claims import Claim, HandlingRecord, ItemIdentity
 from schemas.errors import Forbidden, Invalid, Unknown
 from schemas.events import Event
@@ -86,8 +84,7 @@ async def test_programs_get_the_sealed_document_itself(collector: House, media_t
             document = await answer.json(content_type=None)
         async with browser.client.get(f"/items/{code}", headers=JSON) as answer:
             assert await answer.json() == {"item": code, "credentials": [document]}
-    now = await collector.store.read(lambda desk: desk.now)
-    assert verify(document, KeyResolver(), now=now).verified
+    assert (await collector.agent.lookup.verified(document)).verified
 
 
 async def test_what_is_not_published_is_answered_like_what_does_not_exist(collector: House) -> None:
