@@ -619,6 +619,31 @@ async def show_trace(door: Door, code: str, narrator: Narrator) -> None:
         raise Failed(f"the trace of {code} does not hold: {json.dumps(wrong)[:500]}")
 
 
+async def taken_back(issuer: Door, holder: Door, code: str, narrator: Narrator) -> None:
+    """Revoke a cell's diagnosis, and check what its holder has of it, as anyone can: it no longer holds."""
+    narrator.chapter(9, f"A diagnosis is taken back: meguri verify {code}.json")
+    told = (await holder.get(f"/items/{code}"))["credentials"]
+    held = next(one["id"] for one in told if one["type"] == "DiagnosisResult" and one["about"] == code)
+    document = (await holder.get(f"/credentials/{held}"))["document"]
+    site = document["credentialStatus"][0]["statusListCredential"].partition("/status/")[0]
+    await issuer.do("revoke-credential", credential=held, reason="the zero adjustment was not on record")
+    narrator.line("collector", f"revokes its diagnosis of {code}; the reason stays in its own books")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agents.cli", "verify", "-", "--at", f"{site.partition('://')[2]}={site}"),
+        env=os.environ | {"MEGURI_AGENT": holder.url, "MEGURI_TOKEN": holder.token},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said, complaint = await process.communicate(json.dumps(document).encode())
+    words = said.decode()
+    if process.returncode != 1 or "It was revoked by its issuer." not in words:
+        raise Failed(f"a revoked credential is not refused: {words}{complaint.decode(errors='replace')}")
+    for line in words.splitlines():
+        if "✗" in line:
+            narrator.say("         " + line)
+
+
 async def play(
     folder: Path,
     narrator: Narrator,
@@ -646,6 +671,7 @@ async def play(
         }
         code = await journey(doors, narrator)
         await show_trace(doors["reuse-manufacturer"], code, narrator)
+        await taken_back(doors["collector"], doors["reuse-manufacturer"], code, narrator)
         narrator.say("")
         narrator.say(narrator.paint("1", f"Done in {time.monotonic() - narrator.started:.1f} s. The agents:"))
         for role, agent in running.items():

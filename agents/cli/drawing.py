@@ -107,7 +107,9 @@ def statements(call: Call, paper: Paper, found: Sequence[Mapping[str, Any]]) -> 
         )
         paper.line("  ", mark, line, faint(f"{_padded(issuer, wide[2])}  {local(one['at'])}"))
         if not holds:
-            paper.line("      ", bad(call.told(one.get("reason", one.get("why_not", "")))))
+            since = one.get("since") or (one.get("standing") or {}).get("at")
+            known = faint("  " + call.say("known since {time}", time=local(since))) if since else ""
+            paper.line("      ", bad(call.told(one.get("reason", one.get("why_not", "")))), known)
 
 
 def _about(name: str) -> str:

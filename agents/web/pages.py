@@ -14,6 +14,7 @@ from agents import accounts
 from agents.accounts import Visitor
 from agents.forms import Field, fields_of
 from agents.role import RANKS, Action, Rank
+from agents.roles.statements import MARKING
 from agents.service import Misfilled
 from agents.web.forms import from_file, read_posted, shown
 from agents.web.gate import (
@@ -75,6 +76,7 @@ async def render(
         "w": words,
         "t": words.t,
         "visitor": visitor,
+        "marking": {action.name: action.title for action in MARKING},
         "csrf": csrf_of(request),
         "here": here,
         "back": request.path_qs if request.method == "GET" else "/",
@@ -218,9 +220,9 @@ def _unneeded(s: Seeing) -> set[str]:
 
 
 def _by_hand(action: Action[Any]) -> bool:
-    """Say whether a person begins this from nothing: not at an event, and not with JSON."""
+    """Say whether a person begins this from nothing: not at an event or statement, and not with JSON."""
     fields = fields_of(action.form)
-    return not any(one.name == "event" or one.shape == "json" for one in fields)
+    return action not in MARKING and not any(one.name == "event" or one.shape == "json" for one in fields)
 
 
 async def form_page(request: web.Request) -> web.Response:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from agents.lookup import Known
 from agents.ports import Desk, Letter, Pass, User
 from agents.role import Action, Dealing, Evidence, Held, Item, Job, Peer, Play, Rank, ancestry
-from agents.service import Done, about, roles_of, told_of
+from agents.service import Done, about, fell, roles_of, told_of
 from agents.web.context import Context
 from governance.framework import Framework
 from protocols.catalogue import PROTOCOLS
@@ -140,6 +140,9 @@ class Statement(View):
     verified: bool
     reason: str = Field(description="Why it does not verify, or empty")
     standing: StandingView | None = Field(description="What became of it since, where something did")
+    marks: tuple[str, ...] = Field(
+        description="Names of the actions by which we may change that, if it is ours"
+    )
     claim: dict[str, Any]
 
 
@@ -543,6 +546,7 @@ class Seeing:
             verified=report.verified,
             reason=report.reason,
             standing=StandingView(**asdict(standing)) if standing else None,
+            marks=_marks(held, fell(standing)),
             claim=dict(held.claim),
         )
 
@@ -601,6 +605,15 @@ class Seeing:
 def seen[T](context: Context, work: Callable[[Seeing], T]) -> Callable[[Desk, Known], T]:
     """Return a reading of the desk that makes views."""
     return lambda desk, known: work(Seeing(context, desk, known))
+
+
+def _marks(held: Held, fallen: str) -> tuple[str, ...]:
+    """Name what may be done about a credential of ours."""
+    if held.source or "credentialStatus" not in held.document or fallen == "revoked":
+        return ()
+    if fallen:
+        return ("reinstate-credential", "revoke-credential")
+    return ("revoke-credential", "suspend-credential", "refresh-credential")
 
 
 def file_of(evidence: Evidence) -> File:
