@@ -19,7 +19,7 @@ from agents.roles.life import Form, known
 from analysis.result import NotAssessable, digest
 from protocols.audit import AUDIT, RequestAudit, Withdraw
 from schemas.claims import CheckUp, CheckUps, DiagnosisResult, Prediction
-from schemas.errors import Invalid, Unknown
+from schemas.errors import Invalid, Misstep, Unknown
 from schemas.items import Code
 
 HISTORY = "meguri.history/2"
@@ -280,6 +280,8 @@ def check_ups_for(books: Books, prediction: Held) -> tuple[str, ...]:
 def request_audit(form: AuditForm, case: Case) -> list[Effect]:
     """Send a prediction, its inputs and the sealed check-ups to the authority; none says which item it is."""
     held, inputs = prediction_of(case.books, form.prediction)
+    if held not in case.books.in_force(held.about, held.type):
+        raise Misstep("this prediction is revoked or suspended")
     fleet = None
     if inputs["fleet"] and not _has(case, str(inputs["fleet"])):
         fleet = fleet_kept(case.books, str(inputs["model"]), str(inputs["fleet"]))
