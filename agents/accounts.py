@@ -129,7 +129,7 @@ def pause(failures: int, longest: int) -> int:
     return 0 if failures < _FREE_TRIES else min(2 ** min(failures - _FREE_TRIES + 1, 30), longest)
 
 
-def _network(address: str) -> tuple[str, int]:
+def network(address: str) -> tuple[str, int]:
     """Return what counts as one address, and its longest pause: an IPv6 network is one, its hosts are free.
 
     What comes from this machine may be everybody, by way of a proxy that does not say for whom it asks.
@@ -167,8 +167,8 @@ class Door:
     async def _enter(self, name: str, password: str, address: str) -> tuple[str, Visitor]:
         name = unicodedata.normalize("NFKC", name).strip().lower()
         # By address, and more leniently by name, so that a stranger cannot lock somebody out for long.
-        network, longest = _network(address)
-        watched = ((digest_of(f"address {network}"), longest), (digest_of(f"name {name}"), _SHORT))
+        block, longest = network(address)
+        watched = ((digest_of(f"address {block}"), longest), (digest_of(f"name {name}"), _SHORT))
 
         def look(desk: Desk) -> tuple[int, User | None]:
             seconds = 0

@@ -252,6 +252,10 @@ class Books(Protocol):
         """Return one credential."""
         ...
 
+    def credential_at(self, about: str, type: str, at: datetime) -> Held | None:
+        """Return the newest credential of a type about a company that we had issued at a moment."""
+        ...
+
     def published(self, about: str = "", id: str = "") -> list[Held]:
         """List our credentials that are shown to everyone: those about an item or company, or the one."""
         ...

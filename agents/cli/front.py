@@ -26,6 +26,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
         "credential",
         "verify",
         "members",
+        "framework",
         "peers",
         "company",
         "dead-letters",

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import click
 
 from agents.cli import drawing
-from agents.cli.call import ITEMS, THREADS, Call, argument, command, option
+from agents.cli.call import ITEMS, THREADS, Call, argument, as_json, command, option
 from agents.cli.client import Unreachable
 from agents.cli.paper import Paper, Text, bad, faint, good, local, loud
 from agents.cli.thread import thread as thread_of
@@ -288,6 +288,52 @@ def members(call: Call) -> None:
             ],
             flexible=1,
         )
+
+    call.show(found, draw)
+
+
+@command(
+    "framework",
+    argument(
+        "what",
+        "What to print: all that is known of it, or the bare rules.",
+        type=click.Choice(["show", "rules"]),
+    ),
+    option("--at", "The rules that held on this day (year-month-day)."),
+    option("--version", "The rules of this number.", type=click.IntRange(1)),
+)
+def framework(call: Call, what: str, at: str | None, version: int | None) -> None:
+    """The rules that all members go by.
+
+    “framework rules” prints them as JSON, to be changed and put in force.
+    """
+    found = call.client.get("/framework", at=at, version=version)
+    if what == "rules":
+        call.paper.write(as_json(found["rules"]) + "\n")
+        return
+
+    def draw(paper: Paper) -> None:
+        held = local(found["holds_from"]) if found["holds_from"] else call.say("comes with the software")
+        paper.line(loud(f"{found['name']} {found['version']}"), "  ", held)
+        paper.line(good(call.say("in force")) if found["in_force"] else faint(call.say("not in force now")))
+        heads = [call.say(head) for head in ("statement", "who may make it", "opening")]
+        paper.table(
+            heads,
+            [
+                (
+                    translate(name, None, call.language, "claim"),
+                    ", ".join(
+                        call.say("everyone") if r == "any" else call.term(r, "side") for r in rule["issuers"]
+                    ),
+                    call.term(rule["opening"], "choice"),
+                )
+                for name, rule in found["rules"]["claims"].items()
+            ],
+            flexible=1,
+        )
+        for one in reversed(found["versions"]):
+            begin = local(one["holds_from"]) if one["holds_from"] else ""
+            paper.line(call.say("version {version}", version=one["version"]), "  ", begin)
 
     call.show(found, draw)
 

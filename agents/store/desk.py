@@ -839,6 +839,13 @@ class SqlDesk:
         row = self._first(select(*_HELD).where(credential.c.id == id))
         return Held(*row) if row is not None else None
 
+    def credential_at(self, about: str, type: str, at: datetime) -> Held | None:
+        """Return the newest credential of a type about a company that we had issued at a moment."""
+        column = credential.c
+        ours = (column.about == about, column.type == type, column.source == "", column.at <= at)
+        row = self._first(select(*_HELD).where(*ours).order_by(column.at.desc()).limit(1))
+        return Held(*row) if row is not None else None
+
     def keep_credential(self, held: Held, message: str = "") -> None:
         """Add a credential, once; `message` is the one of an exchange that it stands or falls with."""
         added = self._keep(

@@ -15,6 +15,8 @@ from agents.web.pages import add_pages, show_problem
 from agents.web.public import add_public
 from agents.web.render import assets
 from agents.web.rest import add_routes
+from agents.web.rules import add_rules
+from agents.web.trqp import add_trqp
 from agents.web.vcapi import add_vc_api
 
 __all__ = ["Context", "Invitations", "site"]
@@ -38,6 +40,9 @@ def site(context: Context) -> web.Application:
     add_routes(app)
     add_pages(app)
     add_public(app)
+    add_rules(app)
+    if "put-framework-in-force" in context.agent.play.actions:
+        add_trqp(app)
     if context.vc_api != "off":
         add_vc_api(app)
     app.router.add_get("/static/{name}", _static)

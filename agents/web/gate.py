@@ -75,6 +75,8 @@ def for_programs(request: web.Request) -> bool:
         return bool(told)
     return request.path.startswith(("/api/", "/dids")) or request.path in {
         "/openapi.json",
+        "/authorization",
+        "/recognition",
         "/ready",
         "/metrics",
     }

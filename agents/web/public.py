@@ -31,7 +31,7 @@ LARGEST_FEED_PAGE = 500
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _STEM = re.compile("[VPLRS][0-9A-HJKMNP-TV-Z]{9}")
 # Whoever checks a statement may do so from another site's page.
-_FOR_ALL = {
+FOR_ALL = {
     "Access-Control-Allow-Origin": "*",
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Vary": "Accept, Cookie",
@@ -86,7 +86,7 @@ def chosen(request: web.Request, *offers: str) -> str:
 
 def data(value: Any, media_type: str) -> web.Response:
     """Return JSON that programs and other sites' pages may read."""
-    response = answer(value, of=Any, headers=_FOR_ALL)
+    response = answer(value, of=Any, headers=FOR_ALL)
     response.content_type = media_type
     return response
 

@@ -109,6 +109,15 @@ class Words:
             return self.t("A message that could not be read.")
         return translate(sentence(model), None, self.language, protocol)
 
+    def means(self, text: Any) -> str:
+        """Return a text of the framework, or the meaning of a word, in the reader's language."""
+        found: str = getattr(text, self.language, text.en)
+        return found
+
+    def title(self, name: str) -> str:
+        """Return the title of a field in words."""
+        return self.t(title_of(name))
+
     def help(self, run: Any) -> str:
         """Return what an action does, in one sentence."""
         return translate(sentence(run), None, self.language, "action")

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache, partial
 from typing import Any, Literal
 from urllib.parse import quote
@@ -117,6 +117,13 @@ class Page(BaseModel):
 
     limit: int = Field(default=PAGE, ge=1, le=MOST_ON_A_PAGE, title="How many")
     offset: int = Field(default=0, ge=0, le=10_000_000, title="How many to leave out first")
+
+
+class Which(BaseModel):
+    """Which version of the framework: by its number, or the one that holds on a day; else the present one."""
+
+    version: int | None = Field(default=None, ge=1, title="Version of the framework")
+    at: date | None = Field(default=None, title="Day")
 
 
 class DealingQuery(Page):
@@ -242,6 +249,13 @@ class CredentialView(views.Statement):
 async def company(request: web.Request) -> web.Response:
     """Tell whose agent this is."""
     return answer(await see(request, Seeing.company))
+
+
+@route("GET", "/framework", answer=views.FrameworkView, query=Which)
+async def framework(request: web.Request) -> web.Response:
+    """Tell the governance framework that holds now, or held on a day."""
+    wanted = query_of(request, Which)
+    return answer(await see(request, lambda s: s.framework_view(s.framework_of(wanted.version, wanted.at))))
 
 
 @route("GET", "/members", answer=list[views.MemberView])

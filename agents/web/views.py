@@ -3,8 +3,9 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime, time
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field
 
@@ -13,7 +14,7 @@ from agents.ports import Desk, Letter, Pass, User
 from agents.role import Action, Dealing, Evidence, Held, Item, Job, Peer, Play, Rank, ancestry
 from agents.service import Done, about, fell, roles_of, told_of
 from agents.web.context import Context
-from governance.framework import Framework
+from governance.framework import EVER, Framework, framework_of
 from protocols.catalogue import PROTOCOLS
 from protocols.exchange import Exchange, Said
 from schemas.errors import Unknown
@@ -294,6 +295,35 @@ class TokenView(View):
         return cls(id=entry.digest, label=entry.label, rank=entry.rank, at=entry.at, expires=entry.expires)
 
 
+class VersionView(View):
+    """A version of the governance framework in brief."""
+
+    version: int
+    holds_from: datetime | None = Field(description="Since when it holds; null for ever")
+    digest: str
+
+
+class FrameworkView(VersionView):
+    """A version of the governance framework with its rules."""
+
+    name: str
+    authority: str = Field(description="DID of the governance authority, or empty")
+    in_force: bool = Field(description="Whether it holds now")
+    rules: dict[str, Any]
+    credential: dict[str, Any] | None = Field(description="The sealed document, or null if it was not signed")
+    versions: tuple[VersionView, ...] = Field(description="All there are, the oldest first")
+
+    def read(self) -> Framework:
+        """Return it as the framework that it states."""
+        return framework_of(self.rules)
+
+
+def version_of(framework: Framework) -> VersionView:
+    """Show a version in brief."""
+    begin = None if framework.holds_from == EVER else framework.holds_from
+    return VersionView(version=framework.version, holds_from=begin, digest=framework.digest)
+
+
 class Seeing:
     """Makes views of one company's books, within one transaction."""
 
@@ -315,6 +345,33 @@ class Seeing:
         entry = self._register.get(own.did)
         standing = "accredited" if own.did == authority else entry.status if entry else ""
         return Company(did=own.did, name=own.name, roles=own.roles, authority=authority, standing=standing)
+
+    def framework_of(self, version: int | None, day: date | None) -> Framework:
+        """Return the version of a number, or the one that holds at the end of a day; else the present one."""
+        versions = self.desk.frameworks()
+        if version is not None:
+            if (found := versions.number(version)) is None:
+                raise Unknown("there is no version {version} of the framework here", version=version)
+            return found
+        if day is None:
+            return self.framework
+        zone = ZoneInfo(versions.newest.rules.legal.time_zone)
+        return versions.at(datetime.combine(day, time(23, 59, 59), zone))
+
+    def framework_view(self, framework: Framework) -> FrameworkView:
+        """Show a version of the governance framework."""
+        authority = self.desk.authority()
+        held = self.desk.credentials(authority, "GovernanceFramework") if authority else []
+        signed = next((one for one in held if one.claim["rules"] == framework.document), None)
+        return FrameworkView(
+            **version_of(framework).model_dump(),
+            name=framework.name,
+            authority=authority,
+            in_force=framework.digest == self.framework.digest,
+            rules=dict(framework.document),
+            credential=dict(signed.document) if signed else None,
+            versions=tuple(map(version_of, self.desk.frameworks())),
+        )
 
     def name(self, did: str) -> str:
         """Return what to call a company."""

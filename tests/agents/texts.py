@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from jinja2 import nodes
 from pydantic import BaseModel
@@ -18,6 +18,7 @@ from agents.web import openapi, pages, problems, public, render, rest
 from analysis.soh import algorithms, model
 from credentials import integrity, jwt, sdjwt, seals, webvh
 from governance import diagnosis
+from governance.framework import OPENINGS, Fee
 from instruments import care, station
 from protocols.catalogue import PROTOCOLS
 from protocols.membership import MEMBERSHIP
@@ -48,7 +49,17 @@ def all_texts() -> set[Text]:
     """Collect every text."""
     return {
         (place, text)
-        for source in (_pages, _faults, _protocols, _actions, _items, _diagnosis, _pydantic, _figures)
+        for source in (
+            _pages,
+            _faults,
+            _protocols,
+            _actions,
+            _items,
+            _framework,
+            _diagnosis,
+            _pydantic,
+            _figures,
+        )
         for place, text in source()
         if text
     }
@@ -175,6 +186,11 @@ def _actions() -> Iterator[Text]:
         yield "action", render.sentence(action.run)
         yield from _fields(fields_of(action.form))
     yield from (("side", name) for name in (*ROLES, *RANKS))
+
+
+def _framework() -> Iterator[Text]:
+    for word in (*OPENINGS, *get_args(Fee.model_fields["every"].annotation)):
+        yield "choice", word
 
 
 def _items() -> Iterator[Text]:
