@@ -115,8 +115,8 @@ class Words:
         return found
 
     def title(self, name: str) -> str:
-        """Return the title of a field in words."""
-        return self.t(title_of(name))
+        """Return the title of a word of credentials."""
+        return self.t(_word_titles().get(name, name))
 
     def help(self, run: Any) -> str:
         """Return what an action does, in one sentence."""
@@ -290,6 +290,11 @@ def _titles() -> Mapping[str, str]:
     for _, name, info in terms.fields():
         titles.setdefault(name, info.title or "")
     return titles
+
+
+@cache
+def _word_titles() -> Mapping[str, str]:
+    return {word.name: word.title for word in terms.words()}
 
 
 def title_of(name: str) -> str:
