@@ -652,7 +652,7 @@ def _kind(call: Call, facts: Mapping[str, str]) -> str:
 COMMANDS: Final = {
     one.name: one
     for one in (
-        *(inbox, exchanges, show, items, item, trace, credential, verify, members, peers, company),
+        *(inbox, exchanges, show, items, item, trace, credential, verify, members, framework, peers, company),
         *(dead_letters, retry, jobs, job),
     )
 }

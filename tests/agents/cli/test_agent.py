@@ -13,6 +13,7 @@ from agents.evidence import Vault
 from agents.ports import Desk
 from agents.role import Held
 from agents.web import Context, site
+from governance.framework import FRAMEWORK, read_framework
 from tests.agents.cli.conftest import THEIR_DID, Door, Meguri, Town
 
 
@@ -290,3 +291,19 @@ def test_a_credential_may_be_named_by_its_item_and_type(town: Town, meguri: Megu
     several, none = meguri("credential", cell), meguri("credential", cell, "--type", "DiagnosisResult")
     assert (several.status, none.status) == (2, 3)
     assert all("HandlingRecord, ItemIdentity" in ended.err for ended in (several, none))
+
+
+def test_the_rules_are_shown_for_people_and_printed_to_be_changed(meguri: Meguri) -> None:
+    shown = meguri("framework", "show")
+    assert shown.status == 0
+    assert "Meguri governance framework 1" in shown.out
+    assert "dismantler" in shown.out
+    told = json.loads(meguri("framework", "show", "--at", "2020-01-01", "--json").out)
+    assert told["digest"] == FRAMEWORK.digest
+    printed = meguri("framework", "rules")
+    assert read_framework(printed.out).digest == FRAMEWORK.digest
+    japanese = meguri("framework", "show", LANG="ja_JP.UTF-8")
+    assert "解体業者" in japanese.out
+    wrong = meguri("framework", "show", "--version", "7")
+    assert wrong.status != 0
+    assert "there is no version 7" in wrong.err
