@@ -3,7 +3,8 @@
 A simulated rack of 33 cells in a process of its own takes its nominal times, scaled by `--scale`, and tells
 how long its instruments were really at work (a busy machine wakes them late); all other time is ours. Scaled
 down, our share is larger than in a shop: there it is about `--scale` times as much. Then two racks at once,
-and a shift of 1,000 cells with every kind of trouble on instruments that answer at once.
+and a shift of 1,000 cells with every kind of trouble on instruments that answer at once; the same once more
+through a collector's agent with its books, on two racks, where every input of the operator is counted.
 `python bench/diagnosis.py [--json] [--scale 0.05] [--cells 1000]`
 """
 
@@ -16,17 +17,30 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 if not __package__:  # run as a script: its folder would stand before the room of the same name
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from agents.gateways.bench import Bench
+from agents.ports import Desk
+from agents.role import Company, Item
+from agents.roles import play
+from agents.service import Agent
+from agents.store import open_store
+from credentials.keys import LocalSigner
+from credentials.resolution import KeyResolver
 from instruments.bt4560 import Meter
 from instruments.measurement import Measurement, Settings
 from instruments.rack import Timing, Trouble, populate, serve
 from instruments.shift import Journal, Order, run
 from instruments.station import Station
 from instruments.sw1001 import Mainframe
+from schemas.claims import Member, MembershipRegister
+from schemas.events import Event
+from schemas.items import mint
 
 ROOT = Path(__file__).resolve().parents[1]
 FULL = len(Mainframe().relays())
@@ -116,6 +130,82 @@ async def long_shift(cells: int, folder: Path) -> dict[str, float]:
     }
 
 
+class Away:
+    """A courier with nobody to write to."""
+
+    def wake(self, peers: frozenset[str]) -> None:
+        """Leave it lying."""
+
+
+def collector(folder: Path, codes: list[str]) -> Agent:
+    """Return the agent of an accredited collector that took a pack apart into these cells."""
+    key = LocalSigner.generate()
+    store = open_store(f"sqlite:///{folder / 'books.db'}", Company(key.did, "bench", ("collector",)))
+    now = datetime.now(UTC)
+    member = Member(did=key.did, name="bench", roles=("collector",), status="accredited", since=now)
+    register = MembershipRegister(did="did:key:authority", version=1, members=(member,))
+
+    def work(desk: Desk) -> None:
+        desk.set("register", register.model_dump_json())
+        for code in codes:
+            desk.keep_item(Item(code, "cell", key.did, model="warwick-5ah", chemistry="NMC"))
+            part = {"part_of": "bench", "position": "1"}
+            desk.keep_event(
+                Event(item=code, kind="cell", what="extracted", when=now, who="bench", details=part)
+            )
+
+    asyncio.run(store.write(work))
+    return Agent(play(("collector",)), store, Away(), key, KeyResolver())
+
+
+async def agents_shift(agent: Agent, codes: list[str], folder: Path) -> dict[str, float]:
+    """Measure cells through an agent, two racks a load; only what the operator must do is done."""
+    chance, scans, starts, measured, skipped, wrong = random.Random(4), 0, 0, 0, 0, 0
+    places = [f"{rack}:{channel}" for rack in (1, 2) for channel in Mainframe().relays()]
+    start = time.perf_counter()
+    for first in range(0, len(codes), len(places)):
+        load = dict(zip(places, codes[first : first + len(places)], strict=False))
+        bad = {place: chance.choice(list(Trouble)) for place in load if chance.random() < FAULTY}
+        async with AsyncExitStack() as stack:
+            racks = []
+            for number in ("1", "2"):
+                troubles = {int(p[2:]): kind for p, kind in bad.items() if p[0] == number}
+                cells = populate([f"{number}-{n}" for n in range(FULL)], troubles=troubles)
+                racks.append(await stack.enter_async_context(serve(cells, time_scale=0, seed=first)))
+            resources = [(rack.meter_resource, rack.switch_resource) for rack in racks]
+            bench = agent.works = Bench(
+                agent, resources, folder / "shifts", settings=Settings(margin_s=1.0), poll_s=0.05
+            )
+            await bench.settle()
+            for place, code in load.items():
+                for scan in (code, place):
+                    await agent.perform("scan", {"scan": scan})
+                    scans += 1
+            done = await agent.perform("diagnose-cells", {"temperature_c": "25", "soc_pct": "50"})
+            starts += 1
+            job = await agent.store.read(lambda desk, id=done.jobs[0]: desk.job(id))  # type: ignore[misc]
+            while job is not None and job.state in {"queued", "running"}:
+                await bench.work(job)
+                job = await agent.store.read(lambda desk, id=job.id: desk.job(id))  # type: ignore[misc]
+            outcomes = job.progress["outcomes"] if job else {}
+            measured += sum(words == "measured" for words in outcomes.values())
+            skipped += sum(words.startswith("skipped") for words in outcomes.values())
+            wrong += sum(outcomes.get(code) != "measured" for place, code in load.items() if place not in bad)
+            await agent.perform("unload-rack", {})
+    kept = await agent.store.read(lambda desk: sum(len(desk.measurements(code)) for code in codes))
+    return {
+        "operator_inputs_per_cell": scans / len(codes),
+        "operator_starts_per_load": starts / -(-len(codes) // len(places)),
+        "agent_shift_cells": len(codes),
+        "agent_shift_measured": measured,
+        "agent_shift_skipped": skipped,
+        "agent_shift_good_cells_skipped": wrong,
+        "agent_shift_lost": len(codes) - measured - skipped,
+        "agent_shift_doubled": kept - measured,
+        "agent_shift_wall_s": time.perf_counter() - start,
+    }
+
+
 def measure(scale: float, cells: int) -> dict[str, float]:
     """Measure every figure."""
     with tempfile.TemporaryDirectory() as name:
@@ -131,7 +221,11 @@ def measure(scale: float, cells: int) -> dict[str, float]:
             "overhead_share_at_nominal_time": (one - busy) / (one - busy + busy / scale),
             "two_rack_ratio": two / one,
         }
-        return figures | asyncio.run(long_shift(cells, folder))
+        figures |= asyncio.run(long_shift(cells, folder))
+        packs = [mint("pack") for _ in range(0, cells, 100)]
+        codes = [mint("cell", packs[n // 100], n % 100 + 1) for n in range(cells)]
+        agent = collector(folder, codes)
+        return figures | asyncio.run(agents_shift(agent, codes, folder))
 
 
 def main() -> None:

@@ -1,21 +1,31 @@
 """The station in the agent: a diagnosis survives crashes, a rack that is away, and a person who stops it."""
 
 import asyncio
+import json
+import multiprocessing
+import random
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
 from agents.gateways.bench import Bench
 from agents.ports import Desk
-from agents.role import Item, Job
+from agents.role import Company, Item, Job
+from agents.roles import play
 from agents.roles.station import load_of, places_of
+from agents.service import Agent
+from agents.store import open_store
+from credentials.keys import LocalSigner
+from credentials.resolution import KeyResolver
 from instruments.rack import Rack, Trouble, populate, serve
 from instruments.shift import Journal, Order, run
 from instruments.station import Station
 from schemas.errors import Fault, Invalid, Misstep, Unknown
 from schemas.items import mint
-from tests.scenarios.town import COLLECTOR, DISMANTLER, Town, collect, job, take_apart, town
+from tests.scenarios.town import COLLECTOR, DISMANTLER, Bell, Town, collect, job, take_apart, town
 
 CELLS = 4
 
@@ -288,3 +298,51 @@ async def test_what_there_is_to_see_to_stands_with_the_diagnosis(t: Town, rack: 
         "the calibration of SIM000000 ended on 2020-01-31",
         "the room had 22.5 °C, but 25.0 °C was told",
     )
+
+
+def serve_until_killed(folder: str, seed: bytes, racks: list[tuple[str, str]]) -> None:
+    """Be the collector's agent, with nothing but its key, its books and its journals."""
+    key = LocalSigner.from_seed(seed)
+    company = Company(key.did, COLLECTOR, (COLLECTOR,))
+    store = open_store(f"sqlite:///{folder}/{COLLECTOR}.sqlite3", company)
+    agent = Agent(play((COLLECTOR,)), store, Bell(), key, KeyResolver())
+    asyncio.run(Bench(agent, racks, Path(folder) / "shifts", poll_s=0.01).run())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+async def test_an_agent_killed_in_the_middle_of_a_shift_measures_no_cell_twice(t: Town, seed: int) -> None:
+    chance = random.Random(seed)
+    cells = populate([f"cell {n}" for n in range(CELLS)], troubles={102: Trouble.OPEN})
+    secret = t.keys[COLLECTOR].key.private_bytes_raw()
+    t.stores[COLLECTOR].close()
+    cuts = 0
+    async with serve(cells, time_scale=0.01) as rack:
+        racks = [(rack.meter_resource, rack.switch_resource)]
+        for _ in range(4):
+            process = multiprocessing.get_context("spawn").Process(
+                target=serve_until_killed, args=(str(t.folder), secret, racks)
+            )
+            await asyncio.to_thread(process.start)
+            before = rack.switch_messages
+            while rack.switch_messages == before and process.is_alive():  # noqa: ASYNC110 - no events there
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(chance.uniform(0.05, 1.2))
+            process.kill()
+            await asyncio.to_thread(process.join)
+            cuts += process.exitcode == -signal.SIGKILL
+            t.start(COLLECTOR)
+            whole = outcomes(await the_job(t)) == CELLS
+            if whole:
+                break
+            t.stores[COLLECTOR].close()
+        else:
+            t.start(COLLECTOR)
+        await bench(t, rack).work(await the_job(t))
+        assert rack.closed is None
+    assert cuts >= 1
+    assert (await the_job(t)).state == "done"
+    assert await recorded(t) == ONCE
+    lines = (t.folder / "shifts" / f"{(await the_job(t)).id}.journal").read_text().splitlines()
+    written = [next(iter(json.loads(line).values()))["cell"] for line in lines]
+    assert len(written) == len(set(written)) == CELLS
