@@ -25,13 +25,13 @@ if not __package__:  # run as a script: its folder would stand before the room o
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from agents.gateways.bench import Bench
+from agents.lookup import Lookup
 from agents.ports import Desk
 from agents.role import Company, Item
 from agents.roles import play
 from agents.service import Agent
 from agents.store import open_store
 from credentials.keys import LocalSigner
-from credentials.resolution import KeyResolver
 from instruments.bt4560 import Meter
 from instruments.measurement import Measurement, Settings
 from instruments.rack import Timing, Trouble, populate, serve
@@ -39,6 +39,7 @@ from instruments.shift import Journal, Order, run
 from instruments.station import Station
 from instruments.sw1001 import Mainframe
 from schemas.claims import Member, MembershipRegister
+from schemas.errors import Unknown
 from schemas.events import Event
 from schemas.items import mint
 
@@ -131,10 +132,14 @@ async def long_shift(cells: int, folder: Path) -> dict[str, float]:
 
 
 class Away:
-    """A courier with nobody to write to."""
+    """A courier with nobody to write to, and a web where nobody is."""
 
     def wake(self, peers: frozenset[str]) -> None:
         """Leave it lying."""
+
+    async def get(self, url: str, most: int, /) -> bytes:
+        """Find nothing."""
+        raise Unknown("nobody is at {url}", url=url)
 
 
 def collector(folder: Path, codes: list[str]) -> Agent:
@@ -155,7 +160,7 @@ def collector(folder: Path, codes: list[str]) -> Agent:
             )
 
     asyncio.run(store.write(work))
-    return Agent(play(("collector",)), store, Away(), key, KeyResolver())
+    return Agent(play(("collector",)), store, Away(), key, Lookup(Away(), store), "https://bench.example")
 
 
 async def agents_shift(agent: Agent, codes: list[str], folder: Path) -> dict[str, float]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agents.gateways.bench import Bench
+from agents.lookup import Lookup
 from agents.ports import Desk
 from agents.role import Company, Item, Job
 from agents.roles import play
@@ -19,12 +20,12 @@ from agents.roles.station import load_of, places_of
 from agents.service import Agent
 from agents.store import open_store
 from credentials.keys import LocalSigner
-from credentials.resolution import KeyResolver
 from instruments.rack import Rack, Trouble, populate, serve
 from instruments.shift import Journal, Order, run
 from instruments.station import Station
 from schemas.errors import Fault, Invalid, Misstep, Unknown
 from schemas.items import mint
+from tests.agents.pages import Sites
 from tests.scenarios.town import COLLECTOR, DISMANTLER, Bell, Town, collect, job, take_apart, town
 
 CELLS = 4
@@ -305,7 +306,9 @@ def serve_until_killed(folder: str, seed: bytes, racks: list[tuple[str, str]]) -
     key = LocalSigner.from_seed(seed)
     company = Company(key.did, COLLECTOR, (COLLECTOR,))
     store = open_store(f"sqlite:///{folder}/{COLLECTOR}.sqlite3", company)
-    agent = Agent(play((COLLECTOR,)), store, Bell(), key, KeyResolver())
+    sites = Sites()
+    site = sites.open(store, COLLECTOR)
+    agent = Agent(play((COLLECTOR,)), store, Bell(), key, Lookup(sites, store), site)
     asyncio.run(Bench(agent, racks, Path(folder) / "shifts", poll_s=0.01).run())
 
 
