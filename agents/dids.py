@@ -7,6 +7,7 @@ written but onto the log that was checked: of two entries at once, one wins.
 
 import asyncio
 import hmac
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -62,6 +63,8 @@ class Registrar:
         self._witness = witness
         # Checking takes a while and anybody can ask for it: one at a time keeps the other readers free.
         self._checking = asyncio.Semaphore(1)
+        self._logs: str | None = None
+        self._taken = 0
 
     async def about(self) -> Registry:
         """Return what everybody knows of the registry."""
@@ -120,6 +123,7 @@ class Registrar:
             desk.keep_did_entry(id, after)
 
         await self.store.write(keep)
+        self._taken, self._logs = self._taken + 1, None
         return after
 
     async def log(self, name: str) -> Kept:
@@ -128,6 +132,18 @@ class Registrar:
         if kept is None:
             raise Unknown("nobody has registered “{name}” here", name=name[:60])
         return kept
+
+    async def logs(self) -> str:
+        """Return every log with its approvals, a line of JSON each; who asks does not tell about whom."""
+        if (kept := self._logs) is not None:
+            return kept
+        taken = self._taken
+        found = await self.store.read(lambda desk: [(id, desk.did_log(name)) for name, id in desk.dids()])
+        lines = [{"did": id, "log": kept.log, "witnesses": kept.approvals} for id, kept in found if kept]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        if taken == self._taken:
+            self._logs = text
+        return text
 
     async def history(self, name: str) -> History:
         """Return the checked history of a name, or raise `Unknown`."""

@@ -34,11 +34,14 @@ LOG = logging.getLogger(__name__)
 
 MOST_LOG = 2 << 20
 MOST_LIST = 1 << 20
-"""The longest DID log and the largest status list that we fetch, in bytes."""
+MOST_REGISTRY = 64 << 20
+"""The longest DID log, the largest status list and the largest registry of DIDs that we fetch, in bytes."""
 
 SOONEST = timedelta(seconds=30)
 """How long what was fetched, or the reason why it could not be, is used before anyone asks again."""
 LATEST = timedelta(hours=1)
+ALL_REST = timedelta(minutes=10)
+"""How long what the registry has answered is used for DIDs that were not asked for before."""
 LIST_REST = timedelta(minutes=5)
 """How long a status list is used that does not say how long it may be."""
 USABLE = timedelta(days=1)
@@ -144,6 +147,7 @@ class Known:
         self.wanted: set[str] = set()
         self.trouble: Unavailable | None = None
         self.seen: dict[str, Change] = {}
+        self._renewed: set[str] = set()
 
     def resolve(self, did: str, /) -> DidDocument:
         """Return the document of a did:key, or of a did:webvh that was looked up."""
@@ -156,6 +160,17 @@ class Known:
         found = self._find(did)
         assert isinstance(found, DidDocument)
         return found
+
+    def anew(self, did: str, /) -> DidDocument:
+        """Return the document of a DID that was looked up a moment ago at most, for it lacks a newer key."""
+        document = self.resolve(did)
+        if did not in self._renewed and not self._lookup.is_new(did):
+            self._renewed.add(did)
+            self._found.pop(did, None)
+            self._lookup.forget(did)
+            self.wanted.add(did)
+            raise Unavailable("{name} has not been looked up", name=did)
+        return document
 
     def status_list(self, url: str, /) -> Report:
         """Return the report on a status list that was looked up."""
@@ -185,8 +200,7 @@ class Known:
 class Lookup:
     """Fetches, checks and keeps DID logs and status lists; each is asked for once however many need it.
 
-    DIDs with `did_host` in them are fetched from the site `registry`: `did:webvh:…:HOST:a:b` from
-    REGISTRY/dids/a/b/did.jsonl, and one without a path from REGISTRY/.well-known/did.jsonl.
+    DIDs with `did_host` in them are fetched from the site `registry`, all at once, from REGISTRY/dids/logs.
     """
 
     def __init__(
@@ -206,6 +220,8 @@ class Lookup:
         self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._flights: dict[str, asyncio.Task[Kept]] = {}
         self._gate = asyncio.Semaphore(MOST_AT_ONCE)
+        self._all: tuple[datetime, dict[str, dict[str, str]]] | None = None
+        self._asking: asyncio.Task[None] | None = None
 
     def known(self) -> Known:
         """Return what one check may look at."""
@@ -240,6 +256,11 @@ class Lookup:
         """Return what is kept of a DID or a list, if nobody needs to be asked; any thread may call this."""
         kept = self._kept.get(name)
         return kept if kept is not None and kept.is_fresh(self.clock()) else None
+
+    def is_new(self, name: str) -> bool:
+        """Say whether something was asked for a moment ago, or is a did:key, which never changes."""
+        kept = self._kept.get(name)
+        return kept is None or abs(self.clock() - kept.at) < SOONEST
 
     def forget(self, name: str) -> None:
         """Look something up anew the next time, such as a DID whose keys were just changed."""
@@ -294,11 +315,45 @@ class Lookup:
         if not name.startswith("did:"):
             return {"list": await self._get(name, MOST_LIST)}
         where = webvh.place(name)
-        parts = {"log": await self._get(self._located(where.log), MOST_LOG)}
+        if self._folder and where.log.startswith(self._folder):
+            return await self._registered(name)
+        return await self._load_apart(where)
+
+    async def _load_apart(self, where: webvh.Place) -> dict[str, str]:
+        parts = {"log": await self._get(where.log, MOST_LOG)}
         if '"witness' in parts["log"]:
             with suppress(Unknown):  # then too few have approved
-                parts["witnesses"] = await self._get(self._located(where.witnesses), MOST_LOG)
+                parts["witnesses"] = await self._get(where.witnesses, MOST_LOG)
         return parts
+
+    async def _registered(self, did: str) -> dict[str, str]:
+        """Return a DID's files out of all that the registry publishes: it shall not learn whom we deal with.
+
+        What it answers is used for others a while, but not where a DID is asked for anew.
+        """
+        before = self._kept.get(did)
+        if (
+            self._all is None
+            or self.clock() - self._all[0] > ALL_REST
+            or (before and before.at >= self._all[0])
+        ):
+            if self._asking is None:
+                self._asking = asyncio.create_task(self._ask_all(), name="look up the registry")
+                self._asking.add_done_callback(lambda _: setattr(self, "_asking", None))
+            await asyncio.shield(self._asking)
+        assert self._all is not None
+        if did not in self._all[1]:
+            raise Unknown("its server has no such thing")
+        return self._all[1][did]
+
+    async def _ask_all(self) -> None:
+        at = self.clock()
+        found: dict[str, dict[str, str]] = {}
+        for line in (await self._get(f"{self._registry}/dids/logs", MOST_REGISTRY)).splitlines():
+            match strict.loads(line, limit=2 * MOST_LOG + (1 << 10)):
+                case {"did": str(did), "log": str(log), "witnesses": str(witnesses)}:
+                    found[did] = {"log": log, "witnesses": witnesses}
+        self._all = at, found
 
     async def _get(self, url: str, most: int) -> str:
         async with self._gate:
@@ -307,13 +362,6 @@ class Lookup:
             return content.decode()
         except UnicodeDecodeError:
             raise Invalid("The text is not UTF-8.") from None
-
-    def _located(self, url: str) -> str:
-        """Return where a file of a DID is fetched: for those that the registry publishes, there."""
-        if not self._folder or not url.startswith(self._folder):
-            return url
-        path = url.removeprefix(self._folder)
-        return f"{self._registry}/{path if path.startswith('.well-known/') else 'dids/' + path}"
 
     async def _read(self, name: str, parts: Mapping[str, str], at: datetime, before: str) -> Kept:
         """Check what was fetched at a time; `before` is the edition that it must not be older than."""

@@ -464,6 +464,7 @@ def _follow(identity: "Identity", service: "Agent") -> None:
 
     def changed(signer: "Signer") -> None:
         service.signer = signer
+        service.lookup.forget(signer.did)
 
     identity.changed = changed
     changed(identity.signer)

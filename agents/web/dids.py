@@ -40,6 +40,9 @@ def add_dids(app: web.Application, registrar: Registrar) -> None:
         await registrar.show(_name(request), await _posted(request))
         return web.Response(status=204)
 
+    async def logs(request: web.Request) -> web.Response:
+        return _served(await registrar.logs(), "text/jsonl")
+
     async def log(request: web.Request) -> web.Response:
         kept = await registrar.log(_name(request))
         return _served(kept.log, "text/jsonl", f'"{len(kept.lines)}"')
@@ -56,6 +59,7 @@ def add_dids(app: web.Application, registrar: Registrar) -> None:
 
     add = app.router.add_route
     add("GET", "/dids", about)
+    add("GET", "/dids/logs", logs)
     add("POST", "/dids/{name}", take)
     add("POST", "/dids/{name}/whois", show)
     # Under the host itself as the DIDs say, and in one folder for a proxy that keeps the host for others too.

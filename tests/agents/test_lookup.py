@@ -25,7 +25,7 @@ from credentials.vc import credential
 from schemas.errors import Fault, Invalid, Unavailable, Unknown
 from tests.agents.clock import Clock
 from tests.agents.pages import Pages
-from tests.credentials.test_webvh import APPROVED, AUTHORITY, ROTATED, Log, approvals
+from tests.credentials.test_webvh import APPROVED, AUDITOR, AUTHORITY, ROTATED, Log, approvals
 
 ISSUER, STRANGER = LocalSigner.generate(), LocalSigner.generate()
 LIST = "https://collector.example/status/1"
@@ -325,20 +325,90 @@ async def test_a_did_is_resolved_from_its_host_and_kept_for_as_long_as_its_log_s
     assert len(pages.asked) == 4
 
 
-@pytest.mark.parametrize("path", ["", ":agents:minato"])
-async def test_dids_of_the_registrys_host_are_fetched_from_the_registry(path: str, clock: Clock) -> None:
-    host = "registry.meguri.example"
-    state = {"@context": ["https://www.w3.org/ns/did/v1"], "id": f"did:webvh:{{SCID}}:{host}{path}"}
-    log = Log(state)
-    base = "http://127.0.0.1:8132/"
-    where = base + ("dids/agents/minato/did.jsonl" if path else ".well-known/did.jsonl")
-    clock.now = NOW
-    pages = Pages({where: log.text.encode()})
-    lookup = Lookup(pages, registry="http://127.0.0.1:8132", did_host=host, clock=clock)
-    assert (await resolved(lookup, log.did)).id == log.did
-    assert pages.asked == [where]
+REGISTRY = "http://127.0.0.1:8132"
+LOGS = REGISTRY + "/dids/logs"
+DID_HOST = "registry.meguri.example"
+
+
+def registered(*names: str) -> dict[str, Log]:
+    """Logs of a registry by name; no name is the authority's own."""
+    context = ["https://www.w3.org/ns/did/v1"]
+    return {
+        name: Log(
+            {"@context": context, "id": ":".join(["did:webvh:{SCID}", DID_HOST, *([name] if name else [])])}
+        )
+        for name in names
+    }
+
+
+def served(*logs: Log) -> bytes:
+    lines = [{"did": log.did, "log": log.text, "witnesses": "[]"} for log in logs]
+    return "".join(json.dumps(line) + "\n" for line in lines).encode()
+
+
+async def test_dids_of_the_registrys_host_are_fetched_from_the_registry_all_at_once(clock: Clock) -> None:
+    clock.now, logs = NOW, registered("", "kita", "minato", "asahi")
+    pages = Pages({LOGS: served(*logs.values())})
+    lookup = Lookup(pages, registry=REGISTRY, did_host=DID_HOST, clock=clock)
+    found = await asyncio.gather(*(resolved(lookup, log.did) for log in logs.values()))
+    assert [document.id for document in found] == [log.did for log in logs.values()]
+    assert pages.asked == [LOGS]
+    assert "no such thing" in await resolved(lookup, registered("else")["else"].did)
     await resolved(lookup, "did:webvh:" + "Qm" + "a" * 44 + ":registry.meguri.example.evil.example:a")
-    assert pages.asked[-1] == "https://registry.meguri.example.evil.example/a/did.jsonl"
+    assert pages.asked == [LOGS, "https://registry.meguri.example.evil.example/a/did.jsonl"]
+
+
+async def test_the_registry_does_not_learn_whose_did_is_looked_up(clock: Clock) -> None:
+    clock.now, logs = NOW, registered("kita", "minato")
+    asked = []
+    for log in logs.values():
+        pages = Pages({LOGS: served(*logs.values())})
+        await resolved(Lookup(pages, registry=REGISTRY, did_host=DID_HOST, clock=clock), log.did)
+        asked.append(pages.asked)
+    assert asked == [[LOGS]] * 2
+
+
+async def test_of_many_in_the_registry_a_wrong_one_spoils_no_other(clock: Clock) -> None:
+    clock.now, logs = NOW, registered("kita", "minato")
+    bent = served(*logs.values()).replace(b"minato", b"asahi0") + served(logs["minato"]) + b"{}\n"
+    lookup = Lookup(Pages({LOGS: bent}), registry=REGISTRY, did_host=DID_HOST, clock=clock)
+    assert (await resolved(lookup, logs["kita"].did)).id == logs["kita"].did
+    assert (await resolved(lookup, logs["minato"].did)).id == logs["minato"].did
+
+
+async def test_a_key_newer_than_the_copy_is_looked_up_at_once_but_not_again_and_again(clock: Clock) -> None:
+    log = Log()
+    did, state, where = log.did, log.entries[0]["state"], "https://collector.example/.well-known/did.jsonl"
+    clock.now, pages = NOW, Pages({where: log.text.encode()})
+    lookup = Lookup(pages, clock=clock)
+    await resolved(lookup, did)
+    method = state["verificationMethod"][0] | {
+        "id": f"{did}#key-2",
+        "publicKeyMultibase": AUDITOR.did.removeprefix("did:key:"),
+    }
+    log.then(
+        document=state
+        | {
+            "verificationMethod": [*state["verificationMethod"], method],
+            "assertionMethod": [*state["assertionMethod"], method["id"]],
+        }
+    )
+
+    def sealed(name: str) -> dict[str, Any]:
+        payload = credential(did, [], {"soh": 1}, id="urn:x:1", valid_from=NOW)
+        return seal(payload, LocalSigner(AUDITOR.key, did, f"{did}#{name}"), created=NOW)
+
+    clock.wait(seconds=31)
+    pages.pages[where] = log.text.encode()
+    assert await words(lookup, sealed("key-2")) == ""
+    asked = len(pages.asked)
+    for _ in range(3):
+        assert "has no key" in await words(lookup, sealed("key-3"))
+    assert len(pages.asked) == asked
+    clock.wait(seconds=31)
+    pages.pages[where] = AWAY
+    assert "has no key" in await words(lookup, sealed("key-3"))
+    assert len(pages.asked) == asked + 1
 
 
 async def test_a_log_that_lost_entries_is_refused_and_the_one_seen_stays(
