@@ -34,6 +34,8 @@ COMPANIES = {
     "reuse-manufacturer": "Asahi Second Life",
     "recycler": "Midori Recycling",
 }
+NAMES = {"dismantler": "kita", "collector": "minato", "reuse-manufacturer": "asahi", "recycler": "midori"}
+DID_HOST = "registry.meguri.example"  # reached over loopback, at the authority's site
 CELLS = 12
 CELL_MODEL = "warwick-5ah"
 BAD_CONTACT = 7
@@ -255,6 +257,8 @@ async def agents(folder: Path, racks: Sequence[Any], adjust: Adjust) -> AsyncIte
     """Start the five agents, and end them with the context; `adjust` may change the settings of each."""
     ports = free_ports(3 * len(COMPANIES))
     running: dict[str, Running] = {}
+    registry = f"http://127.0.0.1:{ports[2]}"
+    codes: dict[str, str] = {}
     try:
         for number, (role, name) in enumerate(COMPANIES.items()):
             didcomm, admin, site = ports[3 * number : 3 * number + 3]
@@ -268,15 +272,32 @@ async def agents(folder: Path, racks: Sequence[Any], adjust: Adjust) -> AsyncIte
                 "MEGURI_DIDCOMM_PORT": str(didcomm),
                 "MEGURI_ADMIN_PORT": str(admin),
                 "MEGURI_WEB_PORT": str(site),
+                "MEGURI_REGISTRY": registry,
+                "MEGURI_DID_HOST": DID_HOST,
+                "MEGURI_REGISTRATION": codes.get(role, ""),
             }
             if role == "collector":
                 resources = [f"{rack.meter_resource} {rack.switch_resource}" for rack in racks]
                 settings["MEGURI_RACKS"] = ",".join(resources)
             settings = adjust(role, settings)
             running[role] = await start(role, home, f"http://127.0.0.1:{site}", settings)
+            if not codes:
+                codes = await codes_of(running[role])
         yield running
     finally:
         await asyncio.gather(*(agent.stop() for agent in running.values()))
+
+
+async def codes_of(authority: Running) -> dict[str, str]:
+    """Have the authority admit each company to its registry of DIDs; return the code of each."""
+    async with aiohttp.ClientSession() as session:
+        await authority.ready(session)
+        token = (authority.home / "token").read_text().strip()
+        door = Door(authority.role, authority.url, token, session)
+        return {
+            role: (await door.call("POST", "/api/v1/registrations", json={"name": name}))["code"]
+            for role, name in NAMES.items()
+        }
 
 
 async def start(role: str, home: Path, url: str, settings: dict[str, str]) -> Running:

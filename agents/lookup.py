@@ -40,6 +40,8 @@ MOST_REGISTRY = 64 << 20
 SOONEST = timedelta(seconds=30)
 """How long what was fetched, or the reason why it could not be, is used before anyone asks again."""
 LATEST = timedelta(hours=1)
+AGAIN = timedelta(seconds=1)
+"""How long after another the registry is asked at the soonest."""
 ALL_REST = timedelta(minutes=10)
 """How long what the registry has answered is used for DIDs that were not asked for before."""
 LIST_REST = timedelta(minutes=5)
@@ -162,15 +164,15 @@ class Known:
         return found
 
     def anew(self, did: str, /) -> DidDocument:
-        """Return the document of a DID that was looked up a moment ago at most, for it lacks a newer key."""
+        """Return the document of a DID as it is now: what is kept may lack a key that was added since."""
         document = self.resolve(did)
-        if did not in self._renewed and not self._lookup.is_new(did):
-            self._renewed.add(did)
-            self._found.pop(did, None)
-            self._lookup.forget(did)
-            self.wanted.add(did)
-            raise Unavailable("{name} has not been looked up", name=did)
-        return document
+        if method_name(did) == "key" or did in self._renewed:
+            return document
+        self._renewed.add(did)
+        self._found.pop(did, None)
+        self._lookup.forget(did)
+        self.wanted.add(did)
+        raise Unavailable("{name} has not been looked up", name=did)
 
     def status_list(self, url: str, /) -> Report:
         """Return the report on a status list that was looked up."""
@@ -257,11 +259,6 @@ class Lookup:
         kept = self._kept.get(name)
         return kept if kept is not None and kept.is_fresh(self.clock()) else None
 
-    def is_new(self, name: str) -> bool:
-        """Say whether something was asked for a moment ago, or is a did:key, which never changes."""
-        kept = self._kept.get(name)
-        return kept is None or abs(self.clock() - kept.at) < SOONEST
-
     def forget(self, name: str) -> None:
         """Look something up anew the next time, such as a DID whose keys were just changed."""
         if (kept := self._kept.get(name)) is not None:
@@ -347,6 +344,8 @@ class Lookup:
         return self._all[1][did]
 
     async def _ask_all(self) -> None:
+        if self._all is not None and abs(self.clock() - self._all[0]) < AGAIN:
+            await asyncio.sleep(AGAIN.total_seconds())  # whoever forges keys shall not keep us busy with it
         at = self.clock()
         found: dict[str, dict[str, str]] = {}
         for line in (await self._get(f"{self._registry}/dids/logs", MOST_REGISTRY)).splitlines():
