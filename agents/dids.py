@@ -21,6 +21,7 @@ from credentials import integrity, strict
 from credentials.canonical import canonical
 from credentials.keys import Signer
 from credentials.moments import moment
+from credentials.report import Report
 from credentials.resolution import DidDocument, did_document
 from credentials.webvh import History
 from governance import dids
@@ -171,9 +172,14 @@ class Registrar:
     async def show(self, name: str, presentation: Mapping[str, Any]) -> None:
         """Keep what the holder of a name shows of itself: what the authority has stated of it."""
         found, own = await self.history(name), await self.history("")
-        now = await self.store.read(lambda desk: desk.now)
         resolver = _Known({found.did: found, own.did: own})
-        report = integrity.verify(presentation, resolver, now=now)
+
+        def check(desk: Desk) -> Report:
+            return integrity.verify(
+                presentation, resolver, now=desk.now, statuses=lambda url: _status_list(desk, url)
+            )
+
+        report = await self.store.read(check)
         if not report.verified:
             raise Invalid("the presentation does not verify: {words}", words=report.reason)
         if report.author != found.did:
@@ -195,6 +201,13 @@ def _may_register(desk: Desk, name: str, code: str) -> None:
     digest = desk.did_code(name)
     if digest is None or not hmac.compare_digest(digest, _digest(code)):
         raise Forbidden("the code for “{name}” is not known here, was used, or has expired", name=name[:60])
+
+
+def _status_list(desk: Desk, url: str) -> object:
+    """Return a status list of our own."""
+    if (edition := desk.edition(url)) is None:
+        raise Unknown("the status list {url} is not ours", url=url[:200])
+    return strict.loads(edition)
 
 
 def _digest(code: str) -> str:

@@ -364,7 +364,7 @@ class Identity:
         if new == shown:
             return
         document = presentation(self.did, [held[-1].document])
-        sealed = integrity.seal(document, self.signer, created=now, purpose="authentication")
+        sealed = integrity.seal(document, self.signer, created=now)
         await self._at_hand().show(self.standing.kept.name, sealed)
         await store.write(lambda desk: desk.set(_SHOWN, new))
 

@@ -1,6 +1,7 @@
 """Real processes: a company is killed while it registers and rotates, and another still verifies it."""
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -93,6 +94,11 @@ class Place:
         async with self.session.get(self.registry + path) as answer:
             assert answer.status == 200
             return await answer.text()
+
+    async def presented(self) -> Any:
+        """Return what kita shows of itself, as soon as it does."""
+        async with self.session.get(self.registry + "/kita/whois.vp") as answer:
+            return json.loads(await answer.text()) if answer.status == 200 else None
 
 
 @asynccontextmanager
@@ -192,6 +198,9 @@ def test_a_company_killed_while_it_registers_and_rotates_is_believed_throughout(
             await connect(kita, minato)
             before = await sealed(kita)
             assert before["issuer"] == did
+            presented = await authority.until("kita to show its accreditation", here.presented)
+            assert presented["holder"] == did
+            assert await verifies(minato, presented)
             assert await verifies(minato, before)
 
             for number, moment in enumerate(("asked", "answered"), 2):
