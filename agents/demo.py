@@ -640,7 +640,7 @@ async def show_trace(door: Door, code: str, narrator: Narrator) -> None:
         raise Failed(f"the trace of {code} does not hold: {json.dumps(wrong)[:500]}")
 
 
-async def taken_back(issuer: Door, holder: Door, code: str, narrator: Narrator) -> None:
+async def taken_back(registry: Door, issuer: Door, holder: Door, code: str, narrator: Narrator) -> None:
     """Revoke a cell's diagnosis, and check what its holder has of it, as anyone can: it no longer holds."""
     narrator.chapter(9, f"A diagnosis is taken back: meguri verify {code}.json")
     told = (await holder.get(f"/items/{code}"))["credentials"]
@@ -649,8 +649,9 @@ async def taken_back(issuer: Door, holder: Door, code: str, narrator: Narrator) 
     site = document["credentialStatus"][0]["statusListCredential"].partition("/status/")[0]
     await issuer.do("revoke-credential", credential=held, reason="the zero adjustment was not on record")
     narrator.line("collector", f"revokes its diagnosis of {code}; the reason stays in its own books")
+    at = f"{site.partition('://')[2]}={site}", f"{DID_HOST}={registry.url}"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agents.cli", "verify", "-", "--at", f"{site.partition('://')[2]}={site}"),
+        *(sys.executable, "-m", "agents.cli", "verify", "-", "--at", at[0], "--at", at[1]),
         env=os.environ | {"MEGURI_AGENT": holder.url, "MEGURI_TOKEN": holder.token},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -692,7 +693,10 @@ async def play(
         }
         code = await journey(doors, narrator)
         await show_trace(doors["reuse-manufacturer"], code, narrator)
-        await taken_back(doors["collector"], doors["reuse-manufacturer"], code, narrator)
+        authority, collector, reuse = (
+            doors[role] for role in ("governance-authority", "collector", "reuse-manufacturer")
+        )
+        await taken_back(authority, collector, reuse, code, narrator)
         narrator.say("")
         narrator.say(narrator.paint("1", f"Done in {time.monotonic() - narrator.started:.1f} s. The agents:"))
         for role, agent in running.items():
