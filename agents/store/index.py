@@ -6,6 +6,7 @@ latest statements that have them all come first. So there is one index for all q
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from itertools import batched
@@ -43,9 +44,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = 0, 1 << 33  # seconds
 _AT_ONCE = 500
 _TRIES = 64
-# So many of the latest statements are looked through one by one, before the inverted index is asked. The
-# words of many statements are found there soon; PostgreSQL would fetch and sort all that have them.
-_LOOKED_THROUGH = 4000
+# So many of the latest statements are looked through one by one before PostgreSQL's inverted index is asked:
+# it fetches and sorts all that have the words. Of 1,000,000, both cost alike where 0.5 % have them.
+_LOOKED_THROUGH = (500, 4000)
 _STEPS = 1000  # of SQLite's machine, between two looks at the clock
 
 _SOURCE = (source.c.issuer, source.c.site, source.c.next, source.c.at, source.c.problem, source.c.refused)
@@ -219,37 +220,41 @@ class SqlIndex:
         return rows.where(*self._span(question, place)).order_by(place.desc()).limit(question.limit)
 
     def _read_postgresql(self, question: Question) -> list[Entry]:
-        has_all = indexed.c.words.op("@>")(question.words)
-        span = self._span(question, indexed.c.place)
-        newest = (
-            select(indexed.c.place, indexed.c.words)
-            .where(*span)
-            .order_by(indexed.c.place.desc())
-            .limit(_LOOKED_THROUGH)
-            .subquery()
-        )
-        lowest = select(func.min(newest.c.place), func.count()).select_from(newest)
-        seen = select(newest.c.place).where(newest.c.words.op("@>")(question.words))
-        found = self._read(self._at(seen.subquery(), question))
-        if len(found) == question.limit:
-            return found
-        least, looked_through = self._rows(lowest)[0]
-        if looked_through < _LOOKED_THROUGH:
-            return found
-        # Few of the latest: fetch all there are. MATERIALIZED, lest the planner looks through all again.
-        rest = select(indexed.c.place).where(has_all, indexed.c.place < least, *span)
-        further = Question(limit=question.limit - len(found))
-        return found + self._read(self._at(rest.cte("rest").prefix_with("MATERIALIZED"), further))
+        """Look through the latest first, more of them where some fit, and then ask the inverted index."""
+        fits = indexed.c.words.op("@>")(question.words)
+        places: list[int] = []
+        rest = question
+        for most in _LOOKED_THROUGH:
+            newest = (
+                select(indexed.c.place, indexed.c.words)
+                .where(*self._span(rest, indexed.c.place))
+                .order_by(indexed.c.place.desc())
+                .limit(most)
+                .subquery()
+            )
+            hit = func.array_agg(newest.c.place).filter(newest.c.words.op("@>")(question.words))
+            least, seen, found = self._rows(select(func.min(newest.c.place), func.count(), hit))[0]
+            places += sorted(found or (), reverse=True)
+            if len(places) >= question.limit or seen < most:
+                return self._at(places[: question.limit])
+            rest = replace(rest, below=least)
+            if not found:
+                break
+        # MATERIALIZED, lest the planner looks through all again for what is rare.
+        hits = select(indexed.c.place).where(fits, *self._span(rest, indexed.c.place))
+        some = hits.cte("hits").prefix_with("MATERIALIZED")
+        latest = select(some.c.place).order_by(some.c.place.desc()).limit(question.limit - len(places))
+        return self._at(places + [row[0] for row in self._rows(latest)])
 
-    def _at(self, hits: Any, question: Question) -> Select[Any]:
+    def _at(self, places: list[int]) -> list[Entry]:
         rows = select(*_ENTRY, source.c.issuer).join(source, source.c.number == indexed.c.source)
-        chosen = select(hits.c.place).order_by(hits.c.place.desc()).limit(question.limit)
-        return rows.where(indexed.c.place.in_(chosen.scalar_subquery())).order_by(indexed.c.place.desc())
+        rows = rows.where(indexed.c.place.in_(bindparam("places", expanding=True)))
+        return self._read(rows.order_by(indexed.c.place.desc()), {"places": places}) if places else []
 
-    def _read(self, query: Select[Any]) -> list[Entry]:
+    def _read(self, query: Select[Any], values: dict[str, Any] | None = None) -> list[Entry]:
         return [
             Entry(id, issuer, type, item, model, moment_of(place), digest, words, place)
-            for place, id, type, item, model, digest, words, issuer in self._rows(query)
+            for place, id, type, item, model, digest, words, issuer in self._rows(query, values)
         ]
 
     @contextmanager

@@ -223,6 +223,20 @@ async def _listed(request: web.Request, wanted: FeedQuery) -> web.Response:
     )
 
 
+async def own_log(request: web.Request) -> web.Response:
+    """Return the log of our own DID, so that a reader's browser can find our keys in it."""
+    request[AS_PROGRAM] = True
+
+    def work(s: Seeing) -> str:
+        own = s.desk.company.did
+        copy = s.desk.copy(own) if request.query.get("did") == own else None
+        if copy is None:
+            raise NotPublished
+        return str(copy.parts.get("log", ""))
+
+    return web.Response(text=await see(request, work), content_type="text/jsonl", headers=FOR_ALL)
+
+
 # The registry of credentials
 
 
@@ -262,5 +276,6 @@ def add_public(app: web.Application) -> None:
     app.router.add_get("/items/{code}", item)
     app.router.add_get("/credentials/{id}", credential)
     app.router.add_get("/published", published)
+    app.router.add_get("/published/log", own_log)
     app.router.add_get("/registry", registry)
     app.router.add_get("/registry/search", registry)

@@ -40,7 +40,7 @@ PROTOCOL_TITLES: Mapping[str, str] = {
     "receipt/1.0": "Receipt",
 }
 LONG = 60
-STATIC = ("meguri.css", "meguri.js", "station.js", "mark.svg", "manifest.json")
+STATIC = ("meguri.css", "meguri.js", "verify.js", "station.js", "mark.svg", "manifest.json")
 _DIGEST_SHOWN = 12
 
 

@@ -36,7 +36,7 @@ def answer(entries: Sequence[Entry], question: Question) -> list[str]:
 
 @pytest.fixture
 async def indexed(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> list[Entry]:
-    monkeypatch.setattr(index, "_LOOKED_THROUGH", 10)  # so that both ways of PostgreSQL are gone
+    monkeypatch.setattr(index, "_LOOKED_THROUGH", (5, 20))  # so that all ways of PostgreSQL are gone
     random = Random(4)
     entries = [entry(n, random) for n in range(150)]
 
