@@ -50,10 +50,9 @@ def test_a_dead_link_is_found(tmp_path: Path, link: str) -> None:
     assert dead_links(page) == [link]
 
 
-def test_no_two_decisions_have_one_number() -> None:
+def test_decisions_are_numbered_without_gaps() -> None:
     numbers = [int(path.name[:4]) for path in files(".md") if path.parent == ADR and path.name[0].isdigit()]
-    assert numbers == sorted(set(numbers))  # a number may be kept free for one still being written
-    assert numbers[0] == 1
+    assert numbers == list(range(1, len(numbers) + 1))
 
 
 def test_decisions_are_listed_and_shaped_alike() -> None:
