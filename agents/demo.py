@@ -575,7 +575,7 @@ async def to_recycling(collector: Door, recycler: Door, codes: list[str], narrat
 
 
 async def disclosed(collector: Door, recycler: Door, code: str, narrator: Narrator) -> None:
-    """Have the recycler ask what is known of a cell; the collector holds the receipts back."""
+    """Have the recycler ask what is known of a cell; it is shown what its contract permits, and no more."""
     asked = await recycler.do(
         "ask-disclosure", COMPANIES["collector"], item=code, purpose="recycling", note="before crushing"
     )
@@ -586,10 +586,19 @@ async def disclosed(collector: Door, recycler: Door, code: str, narrator: Narrat
         withhold=["DiagnosisResult"],
         reason="sold with the cell, not alone",
     )
-    answered = await recycler.reaches(asked["thread"], "disclosed-in-part")
+    await recycler.reaches(asked["thread"], "disclosed-in-part")
+    (ours,) = [one for one in await recycler.get("/disclosures") if one["thread"] == asked["thread"]]
+    (theirs,) = [one for one in await collector.get("/disclosures") if one["thread"] == asked["thread"]]
+    if not ours["shown"] or any(ours[name] != theirs[name] for name in ("terms", "shown", "withheld")):
+        raise Failed("the two sides' records of a disclosure differ")
     narrator.line(
         "recycler",
-        f"asks what is known of {code}: {len(answered['credentials'])} credentials come, one kind does not",
+        f"shows its accreditation and asks what is known of {code}, under the contract {ours['contract']}",
+    )
+    narrator.line(
+        "collector",
+        f"shows {sum(len(one['fields']) for one in ours['shown'] if one['bound'])} fields, sealed for the "
+        f"recycler's key until {ours['until']}, and holds {len(ours['withheld'])} kinds back; both record it",
     )
 
 

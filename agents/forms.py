@@ -55,8 +55,13 @@ class Field:
 
 
 def fields_of(form: type[BaseModel]) -> tuple[Field, ...]:
-    """List a model's fields as people see them."""
-    return tuple(_field(name, info) for name, info in form.model_fields.items())
+    """List a model's fields as people see them; what is there for their agents alone is left out."""
+    return tuple(_field(name, info) for name, info in form.model_fields.items() if not _is_sealed(info))
+
+
+def _is_sealed(info: FieldInfo) -> bool:
+    extra = info.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("sealed"))
 
 
 def _unwrapped(annotation: Any) -> tuple[Any, tuple[Any, ...], bool]:

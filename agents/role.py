@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
+from credentials.envelope import is_envelope, said
 from governance.framework import Framework
 from governance.versions import Versions
 from protocols.exchange import Because, Exchange, Message
@@ -76,8 +77,13 @@ class Held:
     @property
     def claim(self) -> Mapping[str, Any]:
         """Return what it states."""
-        subject: Mapping[str, Any] = self.document["credentialSubject"]
+        subject: Mapping[str, Any] = said(self.document)["credentialSubject"]
         return subject
+
+    @property
+    def bound(self) -> bool:
+        """Say whether it was sealed for one reader alone; it then belongs to its exchange alone."""
+        return is_envelope(self.document)
 
 
 type Change = Literal["revoked", "suspended", "reinstated"]
@@ -342,16 +348,26 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Reveal:
+    """Show these fields of a statement of ours, sealed for the key of who asked and for nobody else."""
+
+    credential: str
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Send:
     """Say `message` in `thread` (this one unless named), with credentials and files attached.
 
-    `credentials` holds ids of credentials we have, or claims to issue with this very message.
+    `credentials` holds ids of credentials we have, claims to issue with this very message, or parts of ours
+    to show. Where it `presents`, our accreditation goes with the message, bound to the question it asks.
     """
 
     message: Message
-    credentials: tuple[str | Issue, ...] = ()
+    credentials: "tuple[str | Issue | Reveal, ...]" = ()
     evidence: tuple[str, ...] = ()
     thread: str | None = None
+    presents: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ValidationError
 
-from agents import standing
+from agents import bound, standing
 from agents.lookup import Known, Lookup, Wanting
 from agents.ports import Courier, Delivery, Desk, Enclosure, Idle, Letter, Parcel, Store, Verdict, Works
 from agents.role import (
@@ -40,6 +40,7 @@ from agents.role import (
     Qualify,
     Rank,
     Record,
+    Reveal,
     Send,
     SetAside,
     Standing,
@@ -49,12 +50,16 @@ from agents.role import (
     Unpublish,
     member,
 )
-from credentials.integrity import seal, verify
+from credentials import envelope
+from credentials.envelope import is_envelope
+from credentials.integrity import seal
 from credentials.keys import Signer
 from credentials.moments import moment
 from credentials.report import Report
+from credentials.seals import suite, verify
 from credentials.vc import credential, digest
 from protocols.catalogue import MESSAGES
+from protocols.disclosure import Ask
 from protocols.exchange import Exchange, Message, Protocol, Said, Unreadable
 from protocols.introduction import INTRODUCTION
 from protocols.membership import MEMBERSHIP
@@ -335,29 +340,32 @@ class Agent:
     def _entitled(
         self, document: Mapping[str, Any], books: Books, trusted: str = "", vouched: str = ""
     ) -> tuple[str, str]:
-        if not 0 < len(str(document.get("id", ""))) <= LONGEST_NAME:
+        told = envelope.said(document)
+        if not 0 < len(str(told.get("id", ""))) <= LONGEST_NAME:
             raise Invalid(
                 "an attached credential has no id, or one of more than {limit} characters", limit=LONGEST_NAME
             )
-        types = [name for name in document.get("type", ()) if name in CLAIMS]
+        types = [name for name in told.get("type", ()) if name in CLAIMS]
         if len(types) != 1:
             raise Invalid("an attached credential is of no type we know")
-        issuer = issuer_of(document)
+        issuer = issuer_of(told)
+        claim: Claim | None = None
         try:
-            claim = CLAIMS[types[0]].model_validate(document["credentialSubject"])
+            claim = CLAIMS[types[0]].model_validate(told["credentialSubject"])
         except ValidationError as error:
-            words = first_words(error)
-            raise Invalid(
-                "an attached {type} does not say what it must: {words}", type=types[0], words=words
-            ) from error
-        if not its_own(claim, issuer) or len(_about(document)) > LONGEST_NAME:
+            if not (is_envelope(document) and is_part(error) and _about(document)):
+                words = first_words(error)
+                raise Invalid(
+                    "an attached {type} does not say what it must: {words}", type=types[0], words=words
+                ) from error
+        if (claim is not None and not its_own(claim, issuer)) or len(_about(document)) > LONGEST_NAME:
             raise Invalid("an attached {type} states what its issuer cannot", type=types[0])
         roles = roles_of(books, issuer, books.authority() or trusted)
         if types[0] == "Introduction" or (vouched and issuer == vouched):
             return types[0], issuer
-        framework = books.framework(moment(document["validFrom"]) if "validFrom" in document else None)
-        for suite in suites_of(document):
-            if not framework.understands(suite):
+        framework = books.framework(moment(told["validFrom"]) if "validFrom" in told else None)
+        for name in suites_of(document):
+            if not framework.understands(name):
                 raise Invalid(
                     "an attached {type} bears a seal that the framework does not know", type=types[0]
                 )
@@ -516,6 +524,8 @@ class _Change:
                         "the file “{name}” {problem}", name=enclosure.name, problem=enclosure.problem
                     )
             credentials = self.check_credentials(peer, parcel, protocol, message)
+            if isinstance(message, Ask):
+                credentials = self.check_asker(peer, parcel, message)
         except Misstep as misstep:
             if exchange is not None and self.unheard(exchange, parcel):
                 return None
@@ -702,13 +712,29 @@ class _Change:
                 continue
             if type_ not in message.carries:
                 raise Invalid("an attached {type} does not go with “{kind}”", type=type_, kind=message.kind)
-            one = _held(document, type_, issuer, self.desk.now, peer.id)
+            if is_envelope(document):
+                if not message.limited:
+                    raise Invalid("an attached {type} is for one reader alone", type=type_)
+                if not bound.is_for(document, self.agent.signer):
+                    raise Forbidden("an attached {type} is bound to another key than ours", type=type_)
+            one = _held(document, type_, issuer, self.desk.now, peer.id, parcel.thread)
             if (known := self.desk.credential(one.id)) is not None and known.issuer != issuer:
                 # Ids are chosen by issuers: who takes another's gets neither its place nor in its way.
                 one = replace(one, id=f"{one.id}#{one.digest}")
             held.append(one)
         if self.known.wanted:
             raise Wanting
+        return tuple(held)
+
+    def check_asker(self, peer: Peer, parcel: Parcel, asked: Ask) -> tuple[Held, ...]:
+        """Return the accreditation by which a company shows who asks; none where it shows nothing."""
+        held = []
+        for document in bound.shown_by(asked, parcel.thread, peer.did, self.desk, self.known):
+            type_, issuer = self.agent.check(document, self.desk, self.known)
+            one = _held(document, type_, issuer, self.desk.now, peer.id)
+            if (type_, one.about) != ("Accreditation", peer.did):
+                raise Forbidden("the presentation of who asks shows something else than its accreditation")
+            held.append(one)
         return tuple(held)
 
     def note_evidence(self, peer: Peer, parcel: Parcel) -> Sequence[Evidence]:
@@ -832,15 +858,16 @@ class _Change:
     def send(self, effect: Send, exchange: Exchange) -> Exchange:
         """Save a message of ours, to be carried once the transaction stands."""
         id, self.promised = self.promised or str(uuid4()), ""
-        after = exchange.say(id, effect.message)
+        message = effect.message
+        if effect.presents and isinstance(message, Ask):
+            message = bound.presented(message, exchange, self.desk, self.agent.signer)
+        after = exchange.say(id, message)
         said = after.said[-1]
         for digest_ in effect.evidence:
             file = self.desk.evidence(digest_)
             if file is None or file.state != "held":
                 raise Unknown("we have no file {digest}", digest=digest_[:64])
-        attached = tuple(
-            self.issue(one, id).id if isinstance(one, Issue) else one for one in effect.credentials
-        )
+        attached = tuple(self.attached(one, id, exchange, message) for one in effect.credentials)
         now = self.desk.now
         self.desk.post(
             Letter(
@@ -849,10 +876,10 @@ class _Change:
                 outward=True,
                 thread=exchange.thread,
                 protocol=exchange.protocol.name,
-                kind=effect.message.kind,
+                kind=message.kind,
                 order=said.order,
                 seen=said.seen,
-                body=effect.message.model_dump_json(),
+                body=message.model_dump_json(),
                 credentials=attached,
                 evidence=effect.evidence,
                 status="queued",
@@ -865,6 +892,20 @@ class _Change:
         self.save(after, said)
         self.wake.add(exchange.peer)
         return after
+
+    def attached(self, one: str | Issue | Reveal, id: str, exchange: Exchange, message: Message) -> str:
+        """Return the id of the credential that goes with the message of this id."""
+        match one:
+            case Issue():
+                return self.issue(one, id).id
+            case Reveal():
+                until = bound.end_of(message, self.desk.now)
+                document = bound.revealed(one, exchange, self.desk, self.agent.signer, self.known, until)
+                said = envelope.said(document)
+                held = _held(document, said["type"][1], said["issuer"], self.desk.now, "", exchange.thread)
+                self.keep(held, id)
+                return held.id
+        return one
 
     def issue(self, effect: Issue, message: str = "") -> Held:
         """Seal a claim, which stands or falls with a message unless it is lasting.
@@ -966,8 +1007,13 @@ class _Change:
         self.desk.keep_event(event)
 
     def keep(self, held: Held, message: str = "") -> None:
-        """Keep a credential and what it makes known: an item, or an item's events."""
+        """Keep a credential and what it makes known: an item, or an item's events.
+
+        What was sealed for one reader alone, under a contract, makes nothing known beyond its exchange.
+        """
         self.desk.keep_credential(held, message)
+        if held.bound:
+            return
         if held.type == "ItemIdentity":
             claim = ItemIdentity.model_validate(held.claim)
             mass = str(claim.mass_kg) if claim.mass_kg is not None else None
@@ -1191,6 +1237,11 @@ class Misfilled(Invalid):
         )
 
 
+def is_part(error: ValidationError) -> bool:
+    """Say whether nothing is wrong with a claim but that some of it is missing."""
+    return all(found["type"] == "missing" for found in error.errors(include_url=False, include_input=False))
+
+
 def first_words(error: ValidationError) -> str:
     """Return the first thing that is wrong, with its place."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -1217,7 +1268,9 @@ def issuer_of(document: Mapping[str, Any]) -> str:
 
 
 def suites_of(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the suites of a document's seals."""
+    """Return the suites of a document's seals, or the type of the token in it."""
+    if is_envelope(document):
+        return (suite(document),)
     proofs = document.get("proof") or ()
     return tuple(
         str(proof.get("cryptosuite", ""))
@@ -1226,12 +1279,17 @@ def suites_of(document: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _held(document: Mapping[str, Any], type_: str, issuer: str, at: datetime, source: str) -> Held:
-    return Held(str(document["id"]), type_, _about(document), issuer, at, digest(document), document, source)
+def _held(
+    document: Mapping[str, Any], type_: str, issuer: str, at: datetime, source: str, thread: str = ""
+) -> Held:
+    about = thread if is_envelope(document) else _about(document)
+    return Held(
+        str(envelope.said(document)["id"]), type_, about, issuer, at, digest(document), document, source
+    )
 
 
 def _about(document: Mapping[str, Any]) -> str:
-    subject = document["credentialSubject"]
+    subject = envelope.said(document)["credentialSubject"]
     return str(subject.get("item") or subject.get("did") or subject.get("subject") or subject.get("id", ""))
 
 

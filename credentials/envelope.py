@@ -7,7 +7,7 @@ than the standard in this: the envelope says nothing else, and the media type mu
 from collections.abc import Mapping
 from typing import Any, Final
 
-from credentials import form, jwt, sdjwt
+from credentials import form, jose, jwt, sdjwt
 from schemas.errors import Invalid
 
 MEDIA_TYPES: Final[Mapping[str, str]] = {
@@ -43,6 +43,16 @@ def opened(document: Mapping[str, Any], /) -> tuple[str, str]:
     if MEDIA_TYPES.get(media_type) != _type(document):
         raise Invalid("The envelope is of another type than what is in it, {type}.", type=media_type)
     return token, media_type
+
+
+def said(document: Mapping[str, Any], /) -> Mapping[str, Any]:
+    """Return what a sealed document says, unchecked: the document itself, or what is in its envelope."""
+    if not is_envelope(document):
+        return document
+    token, media_type = opened(document)
+    if media_type == f"application/{sdjwt.TYPE}":
+        return sdjwt.disclosed(token)
+    return {n: value for n, value in jose.parsed(token).payload.items() if n not in jwt.PRESENTATION_CLAIMS}
 
 
 def _type(document: Mapping[str, Any]) -> str | None:

@@ -193,6 +193,17 @@ def _digest(text: str) -> str:
 # Presenting
 
 
+def disclosed(text: str, /) -> dict[str, Any]:
+    """Return the credential with what is disclosed of it, unchecked: `verify` says whether it holds."""
+    payload = _unveiled(_parts(text))
+    return {name: value for name, value in payload.items() if name not in CLAIMS}
+
+
+def bound_key(text: str, /) -> bytes:
+    """Return the Ed25519 public key that alone may present it, unchecked, or raise Invalid without one."""
+    return _holder_key(_parts(text).token.payload.get("cnf"))
+
+
 def disclosable(text: str, /) -> dict[Path, str]:
     """Return where what can be hidden stands, and the disclosure that shows it; outer ones come first.
 

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from analysis.result import digest
 from credentials.strict import loads
-from schemas.errors import Invalid
+from schemas.errors import Invalid, Unknown
 from schemas.handling import Use
 
 ANY = "any"
@@ -252,6 +252,28 @@ class Framework:
             and self._is_of(role, terms.askers)
             and (ANY in fields or field in fields)
         )
+
+    def may_ask(self, role: str, contract: str) -> bool:
+        """Say whether a company in `role` may ask for limited statements under a contract."""
+        terms = self.rules.contracts.get(contract)
+        return terms is not None and self._is_of(role, terms.askers)
+
+    def contract_for(self, roles: Iterable[str], purpose: str) -> str:
+        """Name the first contract under which a company in these roles may ask for a purpose, or nothing."""
+        return next(
+            (
+                name
+                for name, terms in self.rules.contracts.items()
+                if purpose in terms.purposes and any(self._is_of(role, terms.askers) for role in roles)
+            ),
+            "",
+        )
+
+    def terms(self, contract: str) -> str:
+        """Return the digest of a contract as it stands in this version, or raise `Unknown`."""
+        if contract not in self.rules.contracts:
+            raise Unknown("the framework has no contract “{contract}”", contract=contract)
+        return digest({"framework": self.digest, "contract": contract})
 
     def prescribes(self, name: str, version: str, code_digest: str) -> bool:
         """Say whether figures by exactly this code count."""

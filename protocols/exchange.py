@@ -26,11 +26,15 @@ START = "new"
 
 
 class Message(BaseModel):
-    """A typed message body; a subclass names itself in `kind`, and in `carries` the claims it may bring."""
+    """A typed message body; a subclass names itself in `kind`, and in `carries` the claims it may bring.
+
+    Where `limited`, it may bring them sealed for its receiver alone.
+    """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False, str_max_length=4000)
     kind: ClassVar[str]
     carries: ClassVar[frozenset[str]] = frozenset()
+    limited: ClassVar[bool] = False
 
 
 class Because(Message):

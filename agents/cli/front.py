@@ -29,6 +29,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
         "framework",
         "peers",
         "company",
+        "disclosures",
         "dead-letters",
         "retry",
         "jobs",

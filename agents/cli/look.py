@@ -392,6 +392,53 @@ def company(call: Call) -> None:
     call.show(found, draw)
 
 
+# Disclosures
+
+
+@command("disclosures", option("--about", "Only about this item.", type=ITEMS), _LIMIT, _OFFSET)
+def disclosures(call: Call, about: str | None, limit: int, offset: int) -> None:
+    """Who was shown what of an item, for which purpose, under which contract, and until when.
+
+    What we showed, and what was shown to us; both sides keep the same.
+    """
+    found = call.client.get("/disclosures", about=about and about.upper(), limit=limit, offset=offset)
+
+    def draw(paper: Paper) -> None:
+        if not found:
+            paper.line(faint(call.say("nothing was shown yet")))
+        for one in found:
+            mark = "→" if one["given"] else "←"
+            paper.line(
+                faint(local(one["asked"])), f" {mark} ", loud(drawing.label(one["peer"])), "  ", one["item"],
+                "  ", drawing.state(call, one["state"], "disclosure/1.0"), faint(f"  {one['thread'][:8]}"),
+            )  # fmt: skip
+            paper.pairs(
+                [
+                    (call.say("purpose"), call.term(one["purpose"], "choice")),
+                    (call.say("contract"), one["contract"]),
+                    (call.say("terms"), one["terms"]),
+                    (call.say("to be deleted by"), one["until"] or ""),
+                    *(
+                        (
+                            call.term(shown["type"], "claim"),
+                            ", ".join(drawing.title(call, name) for name in shown["fields"])
+                            if shown["bound"]
+                            else call.say("as a whole"),
+                        )
+                        for shown in one["shown"]
+                    ),
+                    *(
+                        (f"✗ {call.term(type, 'claim')}", bad(call.told(why)))
+                        for type, why in one["withheld"].items()
+                    ),
+                ],
+                indent=4,
+            )
+
+    call.show(found, draw)
+    _more(call, found, limit, offset)
+
+
 # Messages and jobs
 
 
@@ -653,6 +700,6 @@ COMMANDS: Final = {
     one.name: one
     for one in (
         *(inbox, exchanges, show, items, item, trace, credential, verify, members, framework, peers, company),
-        *(dead_letters, retry, jobs, job),
+        *(disclosures, dead_letters, retry, jobs, job),
     )
 }

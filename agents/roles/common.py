@@ -1,6 +1,5 @@
 """What every company does: introduce itself, join, ask and answer, correct its records."""
 
-from collections.abc import Iterable
 from uuid import UUID
 
 from pydantic import Field
@@ -22,18 +21,11 @@ from agents.role import (
     Trust,
     Unpublish,
 )
-from agents.roles.life import Form, Nothing, happened, known, only_about, say
+from agents.roles import disclosures
+from agents.roles.disclosures import check_claim_types
+from agents.roles.life import Form, Nothing, happened, known
 from agents.roles.statements import MARKING
 from governance.framework import FRAMEWORK
-from protocols.disclosure import (
-    DISCLOSURE,
-    Ask,
-    Disclose,
-    DiscloseInPart,
-    Purpose,
-    Withheld,
-)
-from protocols.disclosure import Refuse as RefuseDisclosure
 from protocols.introduction import INTRODUCTION, Hello, Welcome
 from protocols.membership import (
     MEMBERSHIP,
@@ -127,76 +119,6 @@ def adopt_framework(message: Framework, case: Case) -> list[Effect]:
     if not found:
         raise Invalid("no framework of this version is attached")
     return [*found]
-
-
-# Disclosure
-
-
-class AskForm(Form):
-    """What we would like to know."""
-
-    item: Code = Field(title="Item code")
-    purpose: Purpose = Field(title="Purpose")
-    claim_types: tuple[str, ...] = Field(
-        default=(),
-        max_length=40,
-        title="Kinds of statement (none: all)",
-        json_schema_extra={"choices": [*CLAIMS]},
-    )
-    note: str = Field(default="", max_length=1000, title="Note")
-
-
-class AnswerForm(Form):
-    """What we hold back, if anything."""
-
-    withhold: tuple[str, ...] = Field(
-        default=(),
-        max_length=40,
-        title="Kinds of statement held back",
-        json_schema_extra={"choices": [*CLAIMS]},
-    )
-    reason: str = Field(default="", max_length=1000, title="Reason for holding back")
-
-
-def ask_disclosure(form: AskForm, case: Case) -> list[Effect]:
-    """Ask a company what it knows of an item."""
-    check_claim_types(form.claim_types)
-    return [Send(say(Ask, form))]
-
-
-def check_claim_types(names: Iterable[str]) -> None:
-    """Raise `Invalid` for the first name that is no kind of statement."""
-    for name in names:
-        if name not in CLAIMS:
-            raise Invalid("there is no kind of statement “{name}”", name=name[:60])
-
-
-def answer_disclosure(form: AnswerForm, case: Case) -> list[Effect]:
-    """Answer with all we hold on the item that was asked for, less what we hold back."""
-    asked = case.here.last(Ask)
-    check_claim_types(form.withhold)
-    held = case.books.in_force(asked.item)
-    wanted = [h for h in held if not asked.claim_types or h.type in asked.claim_types]
-    given = tuple(h.id for h in wanted if h.type not in form.withhold)
-    if not wanted:
-        raise Unknown("we hold nothing on {code}; refuse, and say so", code=asked.item)
-    if len(given) == len(wanted):
-        return [Send(Disclose(), credentials=given)]
-    reason = form.reason or "not for this purpose"
-    types = sorted({h.type for h in wanted} & set(form.withhold))
-    withheld = tuple(Withheld(claim_type=name, reason=reason) for name in types)
-    return [Send(DiscloseInPart(withheld=withheld), credentials=given)]
-
-
-def refuse_disclosure(form: RefuseDisclosure, case: Case) -> list[Effect]:
-    """Do not answer."""
-    return [Send(form)]
-
-
-def check_disclosure(message: Disclose | DiscloseInPart, case: Case) -> list[Effect]:
-    """Refuse an answer that speaks of anything but the item that was asked for."""
-    only_about(case, (case.here.last(Ask).item,))
-    return []
 
 
 # Our own records
@@ -340,33 +262,7 @@ COMMON = Role(
             rank="admin",
         ),
         Action("resign", "Resign", Resign, resign, MEMBERSHIP, (Resign,), rank="admin"),
-        Action(
-            "ask-disclosure",
-            "Ask what is known of an item",
-            AskForm,
-            ask_disclosure,
-            DISCLOSURE,
-            (Ask,),
-            opens=True,
-        ),
-        Action(
-            "answer-disclosure",
-            "Answer the question",
-            AnswerForm,
-            answer_disclosure,
-            DISCLOSURE,
-            (Disclose, DiscloseInPart),
-            rank="manager",
-        ),
-        Action(
-            "refuse-disclosure",
-            "Refuse to answer",
-            RefuseDisclosure,
-            refuse_disclosure,
-            DISCLOSURE,
-            (RefuseDisclosure,),
-            rank="manager",
-        ),
+        *disclosures.ACTIONS,
         Action("annul-event", "Annul a wrong record", AnnulForm, annul_event, rank="manager"),
         Action("note-nonconformity", "Record a nonconformity", NoteForm, note_nonconformity),
         Action("publish", "Publish", PublishForm, publish, rank="manager"),
@@ -386,7 +282,6 @@ COMMON = Role(
         Duty(MEMBERSHIP, Accredit, be_accredited),
         Duty(MEMBERSHIP, Register, adopt_register),
         Duty(MEMBERSHIP, Framework, adopt_framework),
-        Duty(DISCLOSURE, Disclose, check_disclosure),
-        Duty(DISCLOSURE, DiscloseInPart, check_disclosure),
+        *disclosures.DUTIES,
     ),
 )

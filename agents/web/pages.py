@@ -533,6 +533,20 @@ async def measurements_post(request: web.Request) -> web.Response:
 # Companies
 
 
+async def disclosures(request: web.Request) -> web.Response:
+    """Show who was shown what, and why."""
+    must_be(request)
+    offset = _offset(request)
+    found = await see(request, lambda s: s.disclosures(limit=PAGE + 1, offset=offset))
+    return await render(
+        request,
+        "disclosures.html",
+        "more",
+        disclosures=found[:PAGE],
+        **_pages(found, offset),
+    )
+
+
 async def members(request: web.Request) -> web.Response:
     """Show the register, the connections, and how to connect."""
     return await _members(request)
@@ -839,6 +853,7 @@ GETS: Mapping[str, Callable[[web.Request], Answer]] = {
     "/evidence/{digest}": evidence,
     "/station": station,
     "/models": models,
+    "/disclosures": disclosures,
     "/members": members,
     "/dead-letters": dead_letters,
     "/jobs": jobs,

@@ -17,6 +17,7 @@ from qrcode.main import QRCode  # type: ignore[import-untyped]
 
 from agents.forms import Field, fields_of
 from agents.words import LANGUAGES, SENTENCES, recall, term, titled, translate
+from governance.framework import FRAMEWORK
 from protocols.catalogue import PROTOCOLS
 from schemas import terms
 from schemas.claims import CLAIMS
@@ -96,6 +97,15 @@ class Words:
     def claim(self, type_: str) -> str:
         """Return a type of credential in words."""
         return translate(type_, None, self.language, "claim")
+
+    def contract(self, name: str) -> str:
+        """Return what a contract of the framework is called."""
+        terms = FRAMEWORK.rules.contracts.get(name)
+        return str(getattr(terms.title, self.language, terms.title.en)) if terms else name
+
+    def field(self, name: str) -> str:
+        """Return the title of a field of a statement."""
+        return self.t(title_of(name))
 
     def choice(self, text: str) -> str:
         """Return a choice of a form in words."""

@@ -135,6 +135,12 @@ class DealingQuery(Page):
     about: str | None = Field(default=None, max_length=40, title="Code of an item or lot")
 
 
+class DisclosureQuery(Page):
+    """Which disclosures."""
+
+    about: str | None = Field(default=None, max_length=40, title="Code of an item")
+
+
 class ItemQuery(Page):
     """Which items."""
 
@@ -306,6 +312,13 @@ async def actions(request: web.Request) -> web.Response:
     play = context_of(request).agent.play
     found = await see(request, lambda s: [s.action(action) for action in play.actions.values()])
     return answer(found, of=list[views.OpenAction])
+
+
+@route("GET", "/disclosures", answer=list[views.Disclosure], query=DisclosureQuery)
+async def disclosures(request: web.Request) -> web.Response:
+    """List who was shown what, for which purpose and under which contract."""
+    wanted = query_of(request, DisclosureQuery).model_dump()
+    return answer(await see(request, lambda s: s.disclosures(**wanted)), of=list[views.Disclosure])
 
 
 # Items and statements

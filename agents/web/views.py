@@ -16,12 +16,15 @@ from agents.service import Done, about, fell, roles_of, told_of
 from agents.web.context import Context
 from governance.framework import EVER, Framework, framework_of
 from protocols.catalogue import PROTOCOLS
+from protocols.disclosure import DISCLOSURE, Ask, Disclose, DiscloseInPart, Refuse
 from protocols.exchange import Exchange, Said
+from schemas.claims import CLAIMS
 from schemas.errors import Unknown
 from schemas.events import Event
 from schemas.items import Kind, kind_of, read_code
 
 NO_BUSINESS = ("introduction/1.0",)
+ANSWERS = (Disclose, DiscloseInPart, Refuse)
 
 
 class View(BaseModel):
@@ -127,6 +130,36 @@ class StandingView(View):
     who: str = Field(description="Who did it here, or empty")
     reason: str
     successor: str = Field(description="Id of the credential in its place, or empty")
+
+
+class Shown(View):
+    """What was shown of one statement."""
+
+    credential: str
+    type: str
+    issuer: str
+    issuer_name: str
+    fields: tuple[str, ...]
+    bound: bool = Field(description="Whether it was sealed for the asker alone")
+
+
+class Disclosure(View):
+    """A question what is known of an item, and what was shown in answer; both sides keep the same."""
+
+    thread: str
+    item: str
+    given: bool = Field(description="Whether we were asked, and showed it; else it was shown to us")
+    peer: Counterpart
+    state: str
+    asked: datetime
+    answered: datetime | None
+    purpose: str
+    contract: str = Field(description="Name of the contract of the framework, or empty for what is public")
+    terms: str = Field(description="Digest of the contract in the framework's version of that day")
+    presented: bool = Field(description="Whether the asker showed its accreditation")
+    shown: tuple[Shown, ...]
+    withheld: dict[str, str] = Field(description="Kinds of statement held back, and why")
+    until: date | None = Field(description="By when what was shown is to be deleted")
 
 
 class Statement(View):
@@ -494,6 +527,45 @@ class Seeing:
             ),
             actions=tuple(actions),
             credentials=tuple(map(self.statement, held)),
+        )
+
+    def disclosures(self, **filters: Any) -> list[Disclosure]:
+        """Show who was shown what, for which purpose and under which contract, the latest change first."""
+        found = self.desk.dealings(protocol=DISCLOSURE.name, **filters)
+        return [self._disclosure(exchange) for one in found if (exchange := self.desk.exchange(one.thread))]
+
+    def _disclosure(self, exchange: Exchange) -> Disclosure:
+        asked = exchange.last(Ask)
+        letters = {letter.id: letter for letter in self.desk.letters(exchange.thread)}
+        answer = next((said for said in exchange.standing if isinstance(said.message, ANSWERS)), None)
+        letter = letters.get(answer.id) if answer else None
+        held = [self.desk.credential(id) for id in letter.credentials] if letter else []
+        message: Any = answer.message if answer else None
+        return Disclosure(
+            thread=exchange.thread,
+            item=asked.item,
+            given=exchange.side != DISCLOSURE.opener,
+            peer=self.counterpart(exchange.peer),
+            state=exchange.state,
+            asked=min((one.at for one in letters.values()), default=self.desk.now),
+            answered=letter.at if letter else None,
+            purpose=asked.purpose,
+            contract=asked.contract,
+            terms=asked.terms,
+            presented=bool(asked.presentation),
+            shown=tuple(self._shown(one) for one in held if one),
+            withheld={one.claim_type: one.reason for one in getattr(message, "withheld", ())},
+            until=getattr(message, "until", None),
+        )
+
+    def _shown(self, held: Held) -> Shown:
+        return Shown(
+            credential=held.id,
+            type=held.type,
+            issuer=held.issuer,
+            issuer_name=self.name(held.issuer),
+            fields=tuple(name for name in CLAIMS[held.type].model_fields if name in held.claim),
+            bound=held.bound,
         )
 
     def _theirs(self, one: str, other: str) -> bool:

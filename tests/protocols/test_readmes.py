@@ -8,10 +8,13 @@ from uuid import UUID
 
 import pytest
 
-from credentials.integrity import verify
+from credentials.envelope import is_envelope, said
+from credentials.jose import parsed
 from credentials.resolution import KeyResolver
+from credentials.seals import verify
 from credentials.vc import content_digest
 from protocols.catalogue import MESSAGES, PROTOCOLS
+from protocols.disclosure import DISCLOSURE, Ask
 from protocols.exchange import Message, Protocol
 from protocols.receipt import RECEIPT, Bundle
 from schemas.claims import CLAIMS
@@ -149,10 +152,20 @@ def test_every_credential_in_an_example_verifies_and_states_its_claim() -> None:
                 continue
             report = verify(document, KeyResolver(), now=LATER)
             assert report.verified, f"{example['@type']}: {report.reason}"
-            kind = document["type"][1]
+            told = said(document)
+            kind = told["type"][1]
             assert attachment["@id"] == kind
-            subject = {name: value for name, value in document["credentialSubject"].items() if name != "id"}
+            subject = {name: value for name, value in told["credentialSubject"].items() if name != "id"}
             CLAIMS[kind].model_validate(subject)
+            assert is_envelope(document) <= MESSAGES[example["@type"]][1].limited
+
+
+def test_the_example_of_a_question_shows_who_asks_and_answers_itself() -> None:
+    (example,) = shown(DISCLOSURE, Ask)
+    asked = Ask.model_validate(content(example))
+    claims = parsed(asked.presentation).payload
+    question: Any = {"challenge": asked.question(example["~thread"]["thid"]), "domain": claims["aud"]}
+    assert verify(asked.presentation, KeyResolver(), now=LATER, **question).verified
 
 
 def test_every_file_in_an_example_has_the_digest_it_states() -> None:
