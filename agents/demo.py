@@ -330,7 +330,7 @@ async def connect(one: Door, other: Door) -> None:
         await door.until(f"{COMPANIES[other_role]} to introduce itself", met)
 
 
-async def journey(doors: Mapping[str, Door], narrator: Narrator) -> str:
+async def journey(doors: Mapping[str, Door], narrator: Narrator, folder: Path) -> str:
     """Play the whole journey and return the code of one cell that made it into a product."""
     _, dismantler, collector, reuse, recycler = (doors[role] for role in COMPANIES)
 
@@ -355,8 +355,8 @@ async def journey(doors: Mapping[str, Door], narrator: Narrator) -> str:
     await to_recycling(collector, recycler, [*skipped, good[-1]], narrator)
     await disclosed(collector, recycler, good[-1], narrator)
 
-    narrator.chapter(7, "A forecast, audited by making it again")
-    await forecast(reuse, kept[0], narrator)
+    narrator.chapter(7, "A forecast with a fleet, audited by making it again; what a warranty costs")
+    await forecast(reuse, kept[0], narrator, folder)
 
     narrator.line("reuse-manufacturer", f"product {product} holds {len(kept)} cells of pack {pack}")
     return kept[0]
@@ -602,18 +602,94 @@ async def disclosed(collector: Door, recycler: Door, code: str, narrator: Narrat
     )
 
 
-async def forecast(reuse: Door, cell: str, narrator: Narrator) -> None:
-    """Forecast a cell's life, state it, and have the authority recompute it."""
+FADE_LOST = (0, 0.6, 1.1, 1.7, 2.2, 2.9, 3.3, 4.0)
+"""What an ageing test of the cell would show, in % lost every hundred cycles."""
+
+TERMS = """threshold_pct = {threshold:.1f}
+cycles = 600
+years = 2
+cycles_per_year = 300
+[[tiers]]
+up_to_share = 0.5
+payout = 3000
+[[tiers]]
+up_to_share = 1.0
+payout = 1500
+"""
+
+
+def ageing_tests(folder: Path, model: str, start: float) -> dict[str, str]:
+    """Write what a laboratory would give, a dozen cells aged before and the cell at hand, and the terms."""
+    head = "dataset,cell,cycle,capacity_Ah,nominal_Ah\n"
+    nominal = 5.0
+    drawn = random.Random(7)
+    rows = []
+    for number in range(12):
+        slope, bend = drawn.uniform(0.0045, 0.0068), drawn.uniform(0.5e-6, 2.5e-6)
+        for cycle in range(0, 1601, 50):
+            soh = start - slope * cycle - bend * cycle**2 + drawn.gauss(0, 0.15)
+            rows.append(f"{model},aged {number + 1},{cycle},{nominal * soh / 100:.4f},{nominal}")
+    ours = [
+        f"{model},ours,{100 * n},{nominal * (start - lost) / 100:.4f},{nominal}"
+        for n, lost in enumerate(FADE_LOST)
+    ]
+    texts = {
+        "fleet": head + "\n".join(rows) + "\n",
+        "ours": head + "\n".join(ours) + "\n",
+        "terms": TERMS.format(threshold=start - 7.5),
+    }
+    names = {"fleet": "aged.csv", "ours": "history.csv", "terms": "terms.toml"}
+    for name, text in texts.items():
+        (folder / names[name]).write_text(text, "utf-8")
+    names |= {"fitted": "fleet.json", "picture": "warranty.svg"}
+    return {name: str(folder / file) for name, file in names.items()}
+
+
+async def command(door: Door, *words: str) -> str:
+    """Run a `meguri` command as a person of this company would, and return what it says for programs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "agents.cli",
+        "--json",
+        *words,
+        env=os.environ | {"MEGURI_AGENT": door.url, "MEGURI_TOKEN": door.token},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said, complaint = await process.communicate()
+    if process.returncode:
+        raise Failed(
+            f"meguri {' '.join(words[:2])} ended with {process.returncode}: "
+            f"{complaint.decode(errors='replace')}"
+        )
+    return said.decode()
+
+
+async def forecast(reuse: Door, cell: str, narrator: Narrator, folder: Path) -> None:
+    """Forecast a cell's life with a fleet, state it, have the authority recompute it; price a warranty."""
     told = (await reuse.get(f"/items/{cell}/trace"))["credentials"]
     start = next(float(one["claim"]["soh_pct"]) for one in told if one["type"] == "DiagnosisResult")
-    lost = (0, 0.6, 1.1, 1.7, 2.2, 2.9, 3.3, 4.0)  # what an ageing test would show, every hundred cycles
-    fade = [(100 * number, round(start - loss, 2)) for number, loss in enumerate(lost)]
+    model = next(item["model"] for item in await reuse.get("/items", kind="cell") if item["code"] == cell)
+    files = await asyncio.to_thread(ageing_tests, folder, model, start)
+    fitted = await command(
+        reuse, "lifetime", "fit-fleet", files["fleet"], "--model", model, "--out", files["fitted"]
+    )
+    learnt = await asyncio.to_thread(Path(files["fitted"]).read_text, "utf-8")
+    await reuse.do("adopt-fleet", fleet=json.loads(learnt))
+    narrator.line(
+        "reuse-manufacturer",
+        f"learns from {json.loads(fitted)['cells']} cells of {model} that were aged before",
+    )
     done = await reuse.do(
         "predict-life",
         item=cell,
-        history=[{"cycle": cycle, "soh_pct": soh, "sd_pct": 0.3} for cycle, soh in fade],
-        cycles=[1000, 1250, 1500, 1750, 2000],
-        threshold_pct=80,
+        history=[
+            {"cycle": 100 * n, "soh_pct": round(start - lost, 2), "sd_pct": 0.3}
+            for n, lost in enumerate(FADE_LOST)
+        ],
+        cycles=list(range(700, 1401, 50)),
+        threshold_pct=70,
     )
     prediction = done["issued"][0]
     asked = await reuse.do("request-audit", COMPANIES["governance-authority"], prediction=prediction)
@@ -623,6 +699,17 @@ async def forecast(reuse: Door, cell: str, narrator: Narrator) -> None:
     )
     narrator.line(
         "governance-authority", "recomputes it from the inputs and issues an audit certificate", mark="✓"
+    )
+    parts = (files["terms"], files["ours"], "--fleet", files["fitted"])
+    told, drawn = await asyncio.gather(
+        command(reuse, "warranty", "price", *parts),
+        command(reuse, "warranty", "plot", *parts, "--out", files["picture"]),
+    )
+    (price,) = json.loads(told)["cells"]
+    narrator.line(
+        "reuse-manufacturer",
+        f"prices its warranty: ¥{price['mean']:,.0f}, a claim is {price['claim_probability']:.0%} likely; "
+        f"see {json.loads(drawn)['picture']} and {reuse.url}/items/{cell}",
     )
 
 
@@ -700,7 +787,7 @@ async def play(
             role: Door(role, agent.url, (agent.home / "token").read_text().strip(), session)
             for role, agent in running.items()
         }
-        code = await journey(doors, narrator)
+        code = await journey(doors, narrator, folder)
         await show_trace(doors["reuse-manufacturer"], code, narrator)
         authority, collector, reuse = (
             doors[role] for role in ("governance-authority", "collector", "reuse-manufacturer")

@@ -40,7 +40,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "soh": ("soh", "models", "measure"),
     "station": ("station", "measurements"),
     "identity": ("did", "registry"),
-    "lifetime": ("lifetime", "warranty"),
+    "plots": ("lifetime", "warranty"),
     "running": ("init", "start", "ready", "first-link", "rack", "completion", "openapi", "version"),
 }
 WHERE: Final = {name: room for room, names in ROOMS.items() for name in names}

@@ -12,7 +12,7 @@ from agents.cli.paper import Paper, faint, loud
 from schemas.errors import Invalid
 
 SECTION: Final = "Prediction and audit"
-_FILE = click.Path(path_type=Path, dir_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
 _MOST: Final = 2000
 _DAYS: Final = 365.25
 
@@ -38,9 +38,9 @@ lifetime = group("lifetime", _list, "How a cell will fade: fit a fleet, forecast
 
 @lifetime.add(
     "fit-fleet",
-    argument("fade", "A CSV of dataset, cell, cycle, capacity_Ah, nominal_Ah.", type=_FILE),
+    argument("fade", "A CSV of dataset, cell, cycle, capacity_Ah, nominal_Ah.", type=FILE),
     option("--model", "The battery model, as in the column dataset.", required=True),
-    option("--out", "Where to write the fleet (JSON).", required=True, type=_FILE),
+    option("--out", "Where to write the fleet (JSON).", required=True, type=FILE),
 )
 def fit_fleet(call: Call, fade: Path, model: str, out: Path) -> None:
     """Learn from ten or more cells of one battery model how such cells fade."""
@@ -89,10 +89,10 @@ def cycles_of(text: str) -> tuple[float, ...]:
 
 @lifetime.add(
     "forecast",
-    argument("history", "A CSV of dataset, cell, cycle, capacity_Ah, nominal_Ah.", type=_FILE),
-    option("--fleet", "The fleet to learn from, made by fit-fleet.", type=_FILE),
+    argument("history", "A CSV of dataset, cell, cycle, capacity_Ah, nominal_Ah.", type=FILE),
+    option("--fleet", "The fleet to learn from, made by fit-fleet.", type=FILE),
     option("--method", "Which method; `meguri lifetime` lists them."),
-    option("--lot", "A CSV of the lot's cells, for the method weibull.", type=_FILE),
+    option("--lot", "A CSV of the lot's cells, for the method weibull.", type=FILE),
     option("--at", "At which cycles: 100,200,300 or 100:1000:50.", required=True),
     option("--threshold", "End of life, % of nominal capacity.", type=float, default=70.0, show_default=True),
 )
@@ -139,10 +139,10 @@ def forecast(
 
 @lifetime.add(
     "forecast-lot",
-    argument("fade", "A CSV of dataset, cell, cycle, capacity_Ah, nominal_Ah.", type=_FILE),
+    argument("fade", "A CSV of dataset, cell, cycle, capacity_Ah, nominal_Ah.", type=FILE),
     option("--at", "At which cycles: 100,200,300 or 100:1000:50.", required=True),
-    option("--out", "Where to write the table: .csv or .jsonl.", required=True, type=_FILE),
-    option("--fleet", "The fleet to learn from, made by fit-fleet.", type=_FILE),
+    option("--out", "Where to write the table: .csv or .jsonl.", required=True, type=FILE),
+    option("--fleet", "The fleet to learn from, made by fit-fleet.", type=FILE),
     option("--method", "Which method, or gp-ml-rbf-lot: fitted all together."),
     option("--threshold", "End of life, % of nominal capacity.", type=float, default=70.0, show_default=True),
     option("--cluster", "A Dask cluster to do it on: tcp://HOST:8786."),
@@ -199,8 +199,8 @@ def forecast_lot(
 
 @lifetime.add(
     "remaining",
-    argument("history", "A CSV of dataset, cell, cycle, capacity_Ah, nominal_Ah.", type=_FILE),
-    option("--fleet", "The fleet to learn from, made by fit-fleet.", type=_FILE),
+    argument("history", "A CSV of dataset, cell, cycle, capacity_Ah, nominal_Ah.", type=FILE),
+    option("--fleet", "The fleet to learn from, made by fit-fleet.", type=FILE),
     option("--method", "Which method; `meguri lifetime` lists them."),
     option("--threshold", "End of life, % of nominal capacity.", type=float, default=70.0, show_default=True),
     option("--likely", "How sure it shall be, in %.", type=float, default=80.0, show_default=True),
@@ -312,9 +312,9 @@ def varied(name: str, value: float) -> dict[str, Any]:
 
 @warranty.add(
     "price",
-    argument("terms", "The terms, in TOML.", type=_FILE),
-    argument("history", "A CSV of dataset, cell, cycle, capacity_Ah, nominal_Ah.", type=_FILE),
-    option("--fleet", "The fleet to learn from, made by fit-fleet.", type=_FILE),
+    argument("terms", "The terms, in TOML.", type=FILE),
+    argument("history", "A CSV of dataset, cell, cycle, capacity_Ah, nominal_Ah.", type=FILE),
+    option("--fleet", "The fleet to learn from, made by fit-fleet.", type=FILE),
     option("--method", "Which method; `meguri lifetime` lists them."),
     option("--correlation", "How alike the cells of the lot fade, 0 to 1.", type=float, default=0.3),
     option("--level", "For which share of cases the reserve shall do.", type=float, default=0.99),

@@ -29,6 +29,7 @@ from agents.web.gate import (
     set_cookie,
     visitor_of,
 )
+from agents.web.outlook import newest, picture
 from agents.web.problems import Problem, problem_of, status_of
 from agents.web.render import PROTOCOL_TITLES, Words, environment
 from agents.web.rest import (
@@ -376,6 +377,7 @@ async def item(request: web.Request) -> web.Response:
     """Tell an item's life."""
     visitor = must_be(request)
     x = await see(request, lambda s: s.story(request.match_info["code"]))
+    outlook = await see(request, lambda s: newest(s.desk, x.code))
     actions = [
         action
         for action in context_of(request).agent.play.actions.values()
@@ -388,6 +390,7 @@ async def item(request: web.Request) -> web.Response:
         "items",
         x=x,
         here_code=x.code,
+        outlook=outlook,
         actions=[
             (action, _place_for(action, x.kind))
             for action in actions
@@ -395,6 +398,21 @@ async def item(request: web.Request) -> web.Response:
         ],
         about_event=about_event,
     )
+
+
+async def outlook_picture(request: web.Request) -> web.Response:
+    """Draw the newest forecast of an item as it is stated."""
+    must_be(request)
+    code = read_code(request.match_info["code"])
+    found = await see(request, lambda s: newest(s.desk, code))
+    if found is None:
+        raise Unknown("there is no forecast of {code} here", code=code)
+    drawing = await asyncio.to_thread(picture, found, language_of(request))
+    headers = {
+        "Cache-Control": "private, no-cache",
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    }
+    return web.Response(body=drawing, content_type="image/svg+xml", headers=headers)
 
 
 def _place_for(action: Action[Any], kind: str) -> str:
@@ -850,6 +868,7 @@ GETS: Mapping[str, Callable[[web.Request], Answer]] = {
     "/exchanges": exchanges,
     "/exchanges/{thread}": exchange,
     "/items": items,
+    "/items/{code}/outlook.svg": outlook_picture,
     "/evidence/{digest}": evidence,
     "/station": station,
     "/models": models,

@@ -106,7 +106,7 @@ def _pages() -> Iterator[Text]:
                 for text in _constants(node.args[0]):
                     yield "", text
     for path, tree in sources():
-        if "cli" in path.parts:
+        if "cli" in path.parts or path.name == "plots.py":
             for node in ast.walk(tree):
                 if isinstance(node, ast.Call) and _name(node.func) == "say" and node.args:
                     yield from (("", text) for text in _constants(node.args[0]))
