@@ -202,8 +202,8 @@ def costs(
     top = float(values.max()) or 1.0
     axes.hist(
         values,
-        bins=np.linspace(0, top * 1.02, _NARROW + 1),
-        weights=np.full(len(values), 100 / max(len(values), 1)),
+        bins=[float(x) for x in np.linspace(0, top * 1.02, _NARROW + 1)],
+        weights=[100 / max(len(values), 1)] * len(values),
         color=_BAND,
         alpha=0.6,
     )
