@@ -1,10 +1,11 @@
 """Into which reuse class an item falls by its measurements, or which of them are missing to tell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from governance.framework import Grade, Need
+from schemas.claims import DiagnosisResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,56 @@ def grade(grades: Sequence[Grade], figures: Mapping[str, Figure]) -> Grade | Not
             missing = (n.measurement for n, met in zip(one.needs, judged, strict=True) if met is None)
             return NotGradable(tuple(missing))
     return NotGradable(())
+
+
+WORDS = ("class {grade} because {facts}", "not gradable: needs {needs}", "class {grade}: it asks for nothing")
+
+
+def because(grades: Sequence[Grade], figures: Mapping[str, Figure]) -> str:
+    """Return the answer in words: `class A because …`, or `not gradable: needs …`."""
+    found = grade(grades, figures)
+    if isinstance(found, NotGradable):
+        return WORDS[1].format(needs=", ".join(found.needs) or "–")
+    # A class that asks for nothing is reached by what kept the item from the others.
+    needs = found.needs or next((one.needs for one in reversed(grades) if one.needs), ())
+    facts = [_fact(need, figures[need.measurement]) for need in needs if need.measurement in figures]
+    return WORDS[0 if facts else 2].format(grade=found.name, facts="; ".join(facts))
+
+
+def _fact(need: Need, figure: Figure) -> str:
+    """Say a figure and its limits in signs, which every reader reads in their own language."""
+    told = f"{figure.least}" if figure.least == figure.most else f"{figure.least}–{figure.most}"
+    limits = (("≥", need.at_least), ("≤", need.at_most), ("±", need.interval_at_most))
+    asked = ", ".join(f"{sign} {limit}" for sign, limit in limits if limit is not None)
+    return f"{need.measurement} {told} ({'✓' if _meets(need, figure) else '✗'} {asked})"
+
+
+def figures_of(results: Iterable[DiagnosisResult]) -> dict[str, Figure]:
+    """Return what an item's results state, given oldest first: of each quantity the newest.
+
+    A newer result that gives no state of health takes the older one's place: it is then not known.
+    """
+    found: dict[str, Figure] = {}
+    for result in results:
+        if result.not_assessable:
+            found.pop("soh_pct", None)
+        for name in DiagnosisResult.model_fields:
+            value = getattr(result, name)
+            if name == "soh_pct" and value is not None:
+                found[name] = Figure(value, result.lower_pct, result.upper_pct)
+            elif isinstance(value, Decimal):
+                found[name] = Figure(value)
+    return found
+
+
+def worst_of(parts: Sequence[Mapping[str, Figure]]) -> dict[str, Figure]:
+    """Return what a whole is known for by its parts: what every part has, as wide as all of them."""
+    named = set.intersection(*(set(part) for part in parts)) if parts else set()
+    found = {}
+    for name in named:
+        least, most = min(part[name].least for part in parts), max(part[name].most for part in parts)
+        found[name] = Figure(least, least, most)
+    return found
 
 
 def _meets(need: Need, figure: Figure | None) -> bool | None:

@@ -22,6 +22,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
         "show",
         "items",
         "item",
+        "grade",
         "trace",
         "credential",
         "verify",

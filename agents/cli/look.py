@@ -252,6 +252,21 @@ def _few(call: Call, codes: Sequence[str], most: int = 4) -> str:
     return shown + (" " + call.say("and {count} more", count=len(codes) - most) if len(codes) > most else "")
 
 
+@command("grade", argument("code", "The code on its label.", type=ITEMS))
+def grade(call: Call, code: str) -> None:
+    """Which reuse class the framework's rules give a cell, module or pack, and why."""
+    found = call.client.get(_path("items", code.strip()))
+    words = found["grade_words"]
+    if not words:
+        raise Invalid("{code} is nothing that is graded", code=found["code"])
+    document = {"code": found["code"], "grade": found["grade"] or None, "words": words}
+
+    def draw(paper: Paper) -> None:
+        paper.line(good("✓ ") if found["grade"] else bad("? "), loud(found["code"]), "  ", call.told(words))
+
+    call.show(document, draw)
+
+
 @command("trace", argument("code", "The code on its label.", type=ITEMS))
 def trace(call: Call, code: str) -> None:
     """Where an item comes from and what it became, and whether every statement about it holds.
@@ -699,7 +714,8 @@ def _kind(call: Call, facts: Mapping[str, str]) -> str:
 COMMANDS: Final = {
     one.name: one
     for one in (
-        *(inbox, exchanges, show, items, item, trace, credential, verify, members, framework, peers, company),
+        *(inbox, exchanges, show, items, item, grade, trace, credential, verify),
+        *(members, framework, peers, company),
         *(disclosures, dead_letters, retry, jobs, job),
     )
 }

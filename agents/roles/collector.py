@@ -8,9 +8,9 @@ from pydantic import Field
 from agents.role import Action, Case, Duty, Effect, Issue, Keep, Qualify, Role, Send
 from agents.roles import station
 from agents.roles.deliveries import SUPPLIER
-from agents.roles.diagnosis import DIAGNOSIS, DUTIES, assessed, told
+from agents.roles.diagnosis import DIAGNOSIS, DUTIES, assessed, proposed, told
 from agents.roles.dismantler import CANCEL, called_off, receipt_of, transport
-from agents.roles.life import Form, happened, known, latest, lineage, only_about
+from agents.roles.life import Form, happened, known, lineage, only_about
 from agents.roles.predictions import PREDICTOR
 from instruments.measurement import Measurement
 from protocols.collection import (
@@ -29,10 +29,6 @@ from schemas.claims import HandOverReceipt, ItemIdentity
 from schemas.errors import Invalid
 from schemas.handling import Qualification, SafetyFinding
 from schemas.items import Code, kind_of, mint
-
-REUSE_FROM_PCT = {"A": 90, "B": 80, "C": 70}
-GRADE_RULE = "reuse-classes/1.0: A from 90 %, B from 80 %, C from 70 % by the lower bound; else recycling"
-
 
 # Collection
 
@@ -145,9 +141,10 @@ class SkippedForm(Form):
 
 
 class GradeForm(Form):
-    """Which items to grade by their diagnosis."""
+    """Which items to grade, by the framework's rules or by hand."""
 
     items: tuple[Code, ...] = Field(min_length=1, max_length=999, title="Items")
+    grade: str = Field(default="", max_length=40, title="Grade (none: as the rules propose)")
 
 
 class QualifyForm(Form):
@@ -269,14 +266,19 @@ def record_skip(form: SkippedForm, case: Case) -> list[Effect]:
 
 
 def grade_items(form: GradeForm, case: Case) -> list[Effect]:
-    """Grade items by the lower bound of their state of health; without one they are for recycling."""
+    """Grade items as the framework's rules propose or a person decides; the not gradable go to recycling."""
     known(case.books, form.items)
+    framework = case.books.framework()
+    if form.grade and form.grade not in {each.name for each in framework.rules.grades}:
+        raise Invalid("there is no grade “{grade}”", grade=form.grade)
     effects: list[Effect] = []
     for code in form.items:
-        diagnosis = latest(case.books, code, "DiagnosisResult")
-        lower = diagnosis.claim.get("lower_pct") if diagnosis else None
-        grades = (g for g, bound in REUSE_FROM_PCT.items() if lower is not None and Decimal(lower) >= bound)
-        details = {"grade": next(grades, "recycling"), "rule": GRADE_RULE}
+        grade, why = proposed(case.books, code)
+        details = {
+            "grade": form.grade or grade or "recycling",
+            "rule": f"by hand, beside {framework.title}" if form.grade else framework.title,
+            "because": why,
+        }
         effects.append(happened(case, code, "graded", details=details))
     return effects
 

@@ -21,6 +21,7 @@ from agents.role import (
     SetAside,
 )
 from agents.roles.life import Form, happened, known
+from governance.grading import Figure, NotGradable, because, figures_of, grade, worst_of
 from instruments.measurement import FORMAT, Measurement
 from protocols.diagnosis import DIAGNOSIS as PROTOCOL
 from protocols.diagnosis import MOST_ASKED, Answer, Asked, RequestDiagnosis
@@ -74,6 +75,28 @@ def told(result: DiagnosisResult) -> dict[str, str]:
     """Return what an event records of a result."""
     value = f"{result.soh_pct} %" if result.soh_pct is not None else "not-assessable"
     return {"method": f"{result.method} {result.method_version}", "result": value}
+
+
+def proposed(books: Books, code: str) -> tuple[str, str]:
+    """Return the reuse class that the framework's rules give an item, empty for none, and why in words.
+
+    Our own results count, and only without any those of others; what has none is known by its parts.
+    """
+    grades, figures = books.framework().rules.grades, _figures(books, code, set())
+    found = grade(grades, figures)
+    return "" if isinstance(found, NotGradable) else found.name, because(grades, figures)
+
+
+def _figures(books: Books, code: str, seen: set[str]) -> dict[str, Figure]:
+    if code in seen:  # what is part of what is told by others too, and may lead in a circle
+        return {}
+    seen.add(code)
+    held = books.credentials(code, "DiagnosisResult")
+    stated = [one for one in held if not one.source] or held
+    if stated:
+        return figures_of(DiagnosisResult.model_validate(one.claim) for one in stated)
+    parts = [one.code for one in books.items(part_of=code) if one.kind in {"module", "cell"}]
+    return worst_of([_figures(books, part, seen) for part in parts])
 
 
 class AdoptForm(Form):

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from agents.lookup import Known
 from agents.ports import Desk, Letter, Pass, User
 from agents.role import Action, Dealing, Evidence, Held, Item, Job, Peer, Play, Rank, ancestry
+from agents.roles.diagnosis import proposed
 from agents.service import Done, about, fell, roles_of, told_of
 from agents.web.context import Context
 from governance.framework import EVER, Framework, framework_of
@@ -250,6 +251,8 @@ class ItemStory(ItemView):
     credentials: tuple[Statement, ...]
     published: tuple[str, ...] = Field(description="Ids of those of our credentials that everyone may see")
     dealings: tuple[DealingView, ...]
+    grade: str = Field(default="", description="The reuse class that the rules give it, or empty")
+    grade_words: str = Field(default="", description="Why, or what is missing; for cells, modules and packs")
 
 
 class ModelView(View):
@@ -631,6 +634,7 @@ class Seeing:
         made_of = [self.desk.item(part) or Item(part, kind_of(part), "") for part in item.made_of]
         parts = {part.code: part for part in [*made_of, *self.desk.items(part_of=code)]}
         mine = {event.id for event in self.desk.events(code, ours=True)}
+        grade, why = proposed(self.desk, code) if item.kind in {"cell", "module", "pack"} else ("", "")
         changed = {str(event.corrects) for event in events if event.corrects}
         return ItemStory(
             **self.item(item).model_dump(),
@@ -641,6 +645,8 @@ class Seeing:
             credentials=tuple(map(self.statement, credentials)),
             published=tuple(held.id for held in self.desk.published(about=code)),
             dealings=tuple(self.dealings(about=code)),
+            grade=grade,
+            grade_words=why,
         )
 
     def _event(self, event: Event, changed: set[str], ours: bool) -> EventView:

@@ -17,7 +17,7 @@ from agents.roles.common import COMMON
 from agents.web import openapi, pages, problems, public, render, rest
 from analysis.soh import algorithms, model
 from credentials import integrity, jwt, sdjwt, seals, webvh
-from governance import diagnosis
+from governance import diagnosis, grading
 from governance.framework import OPENINGS, Fee
 from instruments import care, station
 from protocols.catalogue import PROTOCOLS
@@ -238,6 +238,7 @@ def detail_names() -> set[str]:
 
 
 def _diagnosis() -> Iterator[Text]:
+    yield from (("", words) for words in grading.WORDS)
     yield from (("", words) for words in (*model.WORDS.values(), *model.CARD.values(), *diagnosis.SENTENCES))
     yield from (("choice", name) for name in (*algorithms.algorithms(), *diagnosis.GATES))
 

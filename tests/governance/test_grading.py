@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from governance.framework import FRAMEWORK, Grade, Need, Text
-from governance.grading import Figure, NotGradable, grade
+from governance.grading import Figure, NotGradable, because, figures_of, grade, worst_of
+from schemas.claims import DiagnosisResult
 
 GRADES = FRAMEWORK.rules.grades
 TITLE = Text(en="A", ja="甲")
@@ -76,3 +77,55 @@ def test_an_interval_too_wide_is_no_proof() -> None:
 
 def test_without_a_class_for_the_rest_nothing_is_given() -> None:
     assert grade(CAPACITY[:1], measured(capacity_ah="1")) == NotGradable(())
+
+
+def stated(soh: str | None, **more: object) -> DiagnosisResult:
+    """A result with this state of health, or one that gives none."""
+    interval = {} if soh is None else {"lower_pct": Decimal(soh) - 2, "upper_pct": Decimal(soh) + 2}
+    return DiagnosisResult.model_validate(
+        {
+            "item": "P3F9KQ27MH-C001-I",
+            "measured_at": "2026-04-22T01:10:00Z",
+            "soh_pct": soh,
+            "not_assessable": "" if soh else "Temperature was not recorded.",
+            "method": "m",
+            "method_version": "1",
+            "inputs_digest": "",
+            "measurement_digest": "",
+            "temperature_c": 25,
+            "instruments": (),
+        }
+        | interval
+        | more
+    )
+
+
+def test_the_answer_says_why() -> None:
+    assert because(GRADES, figures_of([stated("94")])) == "class A because soh_pct 92–96 (✓ ≥ 90)"
+    assert because(GRADES, figures_of([stated("60")])) == "class recycling because soh_pct 58–62 (✗ ≥ 70)"
+    assert because(GRADES, {}) == "not gradable: needs soh_pct"
+    assert because(CAPACITY, figures_of([stated("94")])) == (
+        "not gradable: needs capacity_ah, resistance_rise_pct"
+    )
+
+
+def test_the_newest_result_of_each_quantity_counts_and_one_without_a_figure_takes_the_older_away() -> None:
+    told = [stated("94"), stated("81", capacity_ah="48.2"), stated(None, measurement_digest="x")]
+    assert figures_of(told[:2])["soh_pct"] == Figure(Decimal(81), Decimal(79), Decimal(83))
+    assert "soh_pct" not in figures_of(told)
+    assert figures_of(told)["capacity_ah"] == Figure(Decimal("48.2"))
+
+
+@given(st.lists(figures, min_size=1, max_size=5))
+def test_a_whole_is_no_better_than_its_worst_part(parts: list[Figure]) -> None:
+    whole = worst_of([{"soh_pct": part} for part in parts])
+    found = grade(GRADES, whole)
+    assert isinstance(found, Grade)
+    for part in parts:
+        one = grade(GRADES, {"soh_pct": part})
+        assert isinstance(one, Grade)
+        assert GRADES.index(found) >= GRADES.index(one)
+
+
+def test_a_part_that_was_not_measured_keeps_the_whole_from_a_grade() -> None:
+    assert worst_of([{"soh_pct": Figure(Decimal(95))}, {}]) == {}
