@@ -37,7 +37,9 @@ def _lines(path: Path) -> Iterator[TextIO]:
             yield lines
     except FileNotFoundError:
         raise Unknown("there is no file {path}", path=path) from None
-    except (OSError, UnicodeError, EOFError) as error:
+    except UnicodeError:
+        raise Invalid("{file} is not UTF-8 text; save it as CSV in UTF-8", file=path) from None
+    except (OSError, EOFError) as error:
         raise Invalid("{file} cannot be read: {why}", file=path, why=error) from error
 
 
@@ -103,13 +105,22 @@ def train_model(
     Columns: spectrum, cell, temp_c, soc_pct, soh_pct, freq_hz, re_ohm, im_ohm, one row a frequency.
     """
     from analysis.soh.model import train
-    from analysis.soh.table import read, with_capacities
+    from analysis.soh.table import left_out, read, with_capacities
 
     with _lines(data) as lines:
         samples = read(lines, cell_model)
     if capacity is not None:
         with _lines(capacity) as lines:
             samples = with_capacities(samples, lines)
+    lost = left_out(samples)
+    if lost:
+        told = ", ".join(f"{count} × {call.say(what)}" for what, count in lost.items())
+        call.note(
+            "{count} of {all} spectra are left out: {why}",
+            count=sum(lost.values()),
+            all=len(samples),
+            why=told,
+        )
     model = train(samples, cell_model, source=source or data.name)
     content: dict[str, Any] = {"model": model.document}
     if key is not None:

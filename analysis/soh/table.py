@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from analysis.soh.samples import Sample
+from analysis.soh.samples import Sample, resampled
 from analysis.soh.spectrum import Spectrum
 from schemas.errors import Invalid
 
@@ -18,14 +18,19 @@ def read(lines: Iterable[str], cell_model: str) -> tuple[Sample, ...]:
     Needed are `freq_hz` and either `re_ohm` and `im_ohm` or `zmod_ohm` and `phase_deg`; rows belong together
     by `spectrum`, or where there is no such column by cell, temperature and state of charge. Optional are
     `cell`, `temp_c`, `soc_pct`, `soh_pct`, `cell_model`, `closing_re_ohm`, `closing_im_ohm`, `fault` and
-    `vendor_soh_pct`; empty means unknown. Raises Invalid with the number of the line that cannot be read.
+    `vendor_soh_pct`; empty means unknown. Columns are separated by commas, semicolons or tabs; with the
+    latter two, figures may have a decimal comma. Raises Invalid with the line that cannot be read.
     """
-    rows = csv.DictReader(lines)
+    rows = _rows(lines)
     columns = set(rows.fieldnames or ())
     if "freq_hz" not in columns or not (
         {"re_ohm", "im_ohm"} <= columns or {"zmod_ohm", "phase_deg"} <= columns
     ):
-        raise Invalid("the file needs the columns freq_hz, re_ohm and im_ohm, or zmod_ohm and phase_deg")
+        raise Invalid(
+            "the file needs the columns freq_hz, re_ohm and im_ohm, or zmod_ohm and phase_deg; "
+            "it has {columns}",
+            columns=", ".join(sorted(columns))[:200] or "–",
+        )
     identity = ("spectrum",) if "spectrum" in columns else ("cell", "temp_c", "soc_pct")
     found: dict[tuple[str, ...], list[Mapping[str, str | None]]] = {}
     points: dict[tuple[str, ...], list[tuple[float, float, float]]] = {}
@@ -43,13 +48,39 @@ def read(lines: Iterable[str], cell_model: str) -> tuple[Sample, ...]:
     return tuple(_sample(key, found[key], points[key], cell_model) for key in points)
 
 
+def _rows(lines: Iterable[str]) -> "csv.DictReader[str]":
+    """Return the rows of a table, with any of the usual separators, by their names in small letters."""
+    found = iter(lines)
+    head = next(found, "")
+    separator = max(",;\t", key=head.count)
+    if separator != ",":
+        found = (line.replace(",", ".") for line in found)
+    names = next(csv.reader([head.lstrip("\ufeff")], delimiter=separator), [])
+    return csv.DictReader(found, [name.strip().lower() for name in names], delimiter=separator)
+
+
+def left_out(samples: Iterable[Sample]) -> dict[str, int]:
+    """Count the spectra that no model can learn from, by what is wrong with them."""
+    found = dict.fromkeys(("no measured soh_pct", "not finite", "a fault", "a gap in the sweep"), 0)
+    for sample in samples:
+        if sample.soh_pct is None:
+            found["no measured soh_pct"] += 1
+        elif not sample.spectrum.finite:
+            found["not finite"] += 1
+        elif sample.faults:
+            found["a fault"] += 1
+        elif resampled(sample.spectrum) is None:
+            found["a gap in the sweep"] += 1
+    return {what: count for what, count in found.items() if count}
+
+
 def with_capacities(samples: Iterable[Sample], lines: Iterable[str]) -> tuple[Sample, ...]:
     """Return the samples with the measured states of health of a CSV file, columns `cell` and `soh_pct`.
 
     Raises Invalid for a line that cannot be read, and for a cell that is there with two figures.
     """
     known: dict[str, float] = {}
-    for number, row in enumerate(csv.DictReader(lines), start=2):
+    for number, row in enumerate(_rows(lines), start=2):
         try:
             cell, soh_pct = row["cell"].strip(), float(row["soh_pct"])
         except (KeyError, TypeError, ValueError, AttributeError):

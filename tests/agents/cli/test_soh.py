@@ -10,6 +10,7 @@ import pytest
 from agents.cli.call import Call
 from agents.cli.front import run
 from analysis.soh.samples import Sample
+from analysis.soh.table import read
 from credentials.keys import LocalSigner
 from tests.analysis.cells import MODEL, cell, population
 
@@ -107,3 +108,60 @@ def test_what_cannot_be_used_ends_in_words(meguri: Meguri, tmp_path: Path, data:
         assert status != 0
         assert said.startswith("meguri: ")
         assert "went wrong" not in said
+
+
+def changed(path: Path, how: str) -> Path:
+    """Spell a table as another program might."""
+    rows = list(csv.reader(path.read_text().splitlines()))
+    head, body = rows[0], rows[1:]
+    separator, encoding = ",", "utf-8"
+    match how:
+        case "semicolons":
+            separator = ";"
+        case "tabs":
+            separator = "\t"
+        case "decimal commas":
+            separator, body = ";", [[cell.replace(".", ",") for cell in row] for row in body]
+        case "a byte-order mark":
+            encoding = "utf-8-sig"
+        case "capitals and spaces":
+            head = [f" {name.upper()} " for name in head]
+        case "another order":
+            body = body[::-1]
+    other = path.with_name("other.csv")
+    with other.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=separator).writerows([head, *body])
+    return other
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["semicolons", "tabs", "decimal commas", "a byte-order mark", "capitals and spaces", "another order"],
+)
+def test_a_table_is_read_however_it_is_spelt(data: Path, how: str) -> None:
+    with data.open() as lines:
+        plain = {one.name: one for one in read(lines, MODEL)}
+    with changed(data, how).open(encoding="utf-8-sig") as lines:
+        found = {one.name: one for one in read(lines, MODEL)}
+    assert found.keys() == plain.keys()
+    for name, one in found.items():
+        assert (one.cell, one.soh_pct) == (plain[name].cell, plain[name].soh_pct)
+        assert sorted(one.spectrum.real_ohm) == sorted(plain[name].spectrum.real_ohm)
+
+
+def test_what_cannot_be_learnt_from_is_named(meguri: Meguri, tmp_path: Path, data: Path) -> None:
+    rows = data.read_text().splitlines()
+    cells = rows[0].split(",").index("soh_pct")
+    bare = tmp_path / "bare.csv"
+    bare.write_text("\n".join([rows[0], *(",".join([*r.split(",")[:cells], ""]) for r in rows[1:])]))
+    status, _, said = meguri("soh", "train", bare, "--cell-model", MODEL, "--out", tmp_path / "m")
+    assert status != 0
+    assert "28 of 28 spectra are left out: 28 × no measured soh_pct" in said
+    odd = tmp_path / "odd.csv"
+    odd.write_text("frequency,real\n1,2\n")
+    status, _, said = meguri("soh", "train", odd, "--cell-model", MODEL, "--out", tmp_path / "m")
+    assert "it has frequency, real" in said
+    wide = tmp_path / "wide.csv"
+    wide.write_text(data.read_text(), "utf-16")
+    status, _, said = meguri("soh", "assess", wide, "--model", tmp_path / "m")
+    assert status != 0
