@@ -12,7 +12,7 @@ from agents.web.dids import add_dids
 from agents.web.gate import CONTEXT, DOOR, SHOW_PROBLEM, dressed, explained, introduced, must_be
 from agents.web.openapi import document
 from agents.web.pages import add_pages, show_problem
-from agents.web.public import add_public
+from agents.web.public import CREDENTIAL_TYPES, add_public, preferred
 from agents.web.render import assets
 from agents.web.rest import add_routes
 from agents.web.rules import add_rules
@@ -67,7 +67,11 @@ async def _status_list(request: web.Request) -> web.Response:
     }
     if any(given.value == tag for given in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
-    return web.Response(body=body, content_type="application/vc", headers=headers)
+    accept = ",".join(request.headers.getall("Accept", []))
+    form = (
+        preferred(accept, CREDENTIAL_TYPES) or CREDENTIAL_TYPES[0]
+    )  # many ask for JSON, and read nothing else
+    return web.Response(body=body, content_type=form, headers=headers | {"Vary": "Accept"})
 
 
 async def _static(request: web.Request) -> web.Response:

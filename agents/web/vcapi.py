@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from agents import standing
 from agents.web.gate import AS_PROGRAM, context_of, is_here, json_of, must_be
 from agents.web.problems import Problem, as_json
 from agents.web.rest import answer
@@ -59,6 +60,10 @@ async def issue(request: web.Request) -> web.Response:
     agent = context.agent
     now = await agent.store.read(lambda desk: desk.now)
     document = _ours(credential, agent.signer.did)
+    if options.get("credentialStatus") is True and "credentialStatus" not in document:
+        document["credentialStatus"] = await agent.store.write(
+            lambda desk: standing.entries(desk, agent.signer, agent.site)
+        )
     media_type = options.get("mediaType", "application/vc")
     if media_type == "application/vc":
         return answer(integrity.seal(document, agent.signer, created=now), ISSUED, of=dict[str, Any])
@@ -70,7 +75,7 @@ async def issue(request: web.Request) -> web.Response:
 
 def _ours(credential: dict[str, Any], did: str) -> dict[str, Any]:
     """Return a credential that we may seal: it is one, names us or nobody as its issuer, and has no seal."""
-    document = credential if "issuer" in credential else credential | {"issuer": did}
+    document = {"issuer": did} | credential
     form.well_formed(document)
     try:
         rdf.meaningful(document, contexts())

@@ -89,6 +89,21 @@ async def test_a_token_comes_in_an_envelope(house: House) -> None:
         assert (await told(client, "/credentials/issue", body))[0] == 422
 
 
+async def test_a_credential_may_be_given_a_status(house: House) -> None:
+    async with programs(house) as client:
+        body = {"credential": plain(), "options": {"credentialStatus": True}}
+        status, sealed = await told(client, "/credentials/issue", body)
+        purposes = {one["statusPurpose"] for one in sealed["credentialStatus"]}
+        assert (status, purposes) == (201, {"revocation", "suspension"})
+        path = sealed["credentialStatus"][0]["statusListCredential"].removeprefix(house.agent.site)
+        wanted = {"application/ld+json, application/json": "application/ld+json", "*/*": "application/vc"}
+        for accept, given in wanted.items():
+            async with client.get(path, headers={"Accept": accept}) as answer:
+                assert (answer.status, answer.content_type) == (200, given)
+        _, bare = await told(client, "/credentials/issue", {"credential": plain()})
+        assert "credentialStatus" not in bare
+
+
 async def test_a_presentation_answers_its_challenge(house: House) -> None:
     now = await house.store.read(lambda desk: desk.now)
     inner = integrity.seal(
