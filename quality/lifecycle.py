@@ -91,7 +91,7 @@ _ENTERING = (
 _MEASURED = (
     "accepted returned stored diagnosed unmeasured graded : diagnosed > diagnosed",
     "accepted returned stored unmeasured : skipped > unmeasured",
-    "diagnosed : skipped > diagnosed",
+    "diagnosed graded : skipped > =",  # what could not be measured anew is known as it was
     "accepted returned stored diagnosed unmeasured graded : graded > graded",
 )
 _TRADED = (
