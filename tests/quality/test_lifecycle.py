@@ -134,7 +134,9 @@ def test_a_cell_that_cannot_be_measured_goes_on_as_unmeasured() -> None:
     assert "graded" in may_follow("cell", "unmeasured")
 
 
-@pytest.mark.parametrize("state", sorted({s.state for s in LIFE if (s.kind, s.event) == ("cell", "diagnosed")}))
+@pytest.mark.parametrize(
+    "state", sorted({s.state for s in LIFE if (s.kind, s.event) == ("cell", "diagnosed")})
+)
 def test_whatever_may_be_measured_may_also_be_skipped_and_keeps_what_is_known(state: str) -> None:
     after = step("cell", state, "skipped").next_state
     assert after == (state if state in {"diagnosed", "graded"} else "unmeasured")
