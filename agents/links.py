@@ -9,12 +9,13 @@ a cloud's metadata server for a stranger's file. Names are judged by what they r
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
+from yarl import URL
 
 from schemas.errors import Invalid
 
@@ -23,6 +24,9 @@ type Reach = Callable[[str, str], Awaitable[frozenset[Nearness]]]
 """How near a host that a peer's link names may be: `await reach(peer, host)`."""
 
 PUBLIC: frozenset[Nearness] = frozenset({"public"})
+
+# Addresses whose last half is one of IPv4: RFC 6052 (NAT64), and RFC 4291's compatible ones.
+_CARRYING = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
 
 
 async def public_only(peer: str, host: str) -> frozenset[Nearness]:
@@ -33,8 +37,8 @@ async def public_only(peer: str, host: str) -> frozenset[Nearness]:
 def nearness(address: str) -> Nearness:
     """Say how near an IP address is; raise ValueError for what is none."""
     found = ip_address(address.partition("%")[0])
-    if isinstance(found, IPv6Address) and (inner := found.ipv4_mapped or found.sixtofour) is not None:
-        found = inner
+    if isinstance(found, IPv6Address):
+        found = _carried(found) or found
     if found.is_loopback or found.is_unspecified:
         return "loopback"
     if found.is_link_local:
@@ -42,11 +46,21 @@ def nearness(address: str) -> Nearness:
     return "public" if found.is_global and not found.is_multicast else "private"
 
 
+def _carried(address: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address that one of IPv6 stands for, if it does."""
+    if (told := address.ipv4_mapped or address.sixtofour) is not None:
+        return told
+    carried = any(address in network for network in _CARRYING) and int(address) > 1
+    return IPv4Address(int(address) & 0xFFFFFFFF) if carried else None
+
+
 def host_of(link: str) -> str:
-    """Return the host of a web link, or raise `Invalid`."""
+    """Return the host of a web link as it will be asked for, or raise `Invalid`.
+
+    As the client reads it, not as it is written: to IDNA, ①②⑦.⓪.⓪.① is 127.0.0.1.
+    """
     try:
-        parts = urlsplit(link)
-        host = parts.hostname if parts.scheme in ("http", "https") else None
+        host = URL(link).host if urlsplit(link).scheme in ("http", "https") else None
     except ValueError:
         host = None
     if not host:
