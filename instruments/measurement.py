@@ -163,12 +163,17 @@ class Measurement:
                 values[name] = float(values[name])
             if values["soc_pct"] is not None:
                 values["soc_pct"] = float(values["soc_pct"])
+            for name in ("cell", "rack", "operator", "transcript_sha256"):
+                _of(str, values[name])
+            for name in ("channel", "relay_count", "attempts"):
+                _of(int, values[name])
+            _of(str | None, values["zero_adjustment"])
             for name in ("started", "finished"):
                 values[name] = datetime.fromisoformat(values[name])
             values["settings"] = Settings(**settings)
             values["meter"], values["switch"] = Identity(**values["meter"]), Identity(**values["switch"])
             return cls(**values)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise Invalid("the measurement cannot be read: {error}", error=repr(error)) from error
 
     def without_transcript(self) -> "Measurement":
@@ -197,6 +202,11 @@ class Skipped:
 
 
 type Outcome = Measurement | Skipped
+
+
+def _of(kind: Any, value: Any) -> None:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{value!r:.40} is of another kind than it must be")
 
 
 def _floats(values: Any) -> tuple[float, ...]:

@@ -17,6 +17,8 @@ from instruments.shift import Journal
 from schemas.errors import Fault, Invalid, Unknown
 
 FORMAT: Final = "meguri.measurements/1"
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
+"""What a spreadsheet takes a text for a formula by; an apostrophe before it says that it is a text."""
 POINT: Final = ("freq_hz", "re_ohm", "im_ohm")
 TEXTS: Final = ("cell", "rack", "operator", "started", "finished", "transcript_sha256")
 NUMBERS: Final = ("channel", "relay_count", "attempts", "ocv_v", "drift", "voltage_drift_v")
@@ -42,12 +44,23 @@ def write_csv(measurements: Iterable[Measurement], file: TextIO) -> None:
     out.writeheader()
     for each in measurements:
         values = each.to_json(transcript=False)
-        row = {name: values[name] for name in (*TEXTS, *NUMBERS, "soc_pct", "zero_adjustment")}
+        row = {name: values[name] for name in (*NUMBERS, "soc_pct")}
+        row |= {name: _plain(values[name] or "") for name in (*TEXTS, "zero_adjustment")}
         row |= {name: json.dumps(values[name]) for name in ("meter", "switch", "settings")}
         row |= {"spectrum": each.digest, "temp_c": values["temperature_c"]}
         row["closing_re_ohm"], row["closing_im_ohm"] = values["closing_ohm"]
         for point in zip(each.frequencies_hz, each.real_ohm, each.imag_ohm, strict=True):
             out.writerow(row | dict(zip(POINT, point, strict=True)))
+
+
+def _plain(text: str) -> str:
+    """Return a text that no spreadsheet runs; operators and racks are named by whoever sent the file."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _told(text: str) -> str:
+    """Return the text that `_plain` wrote."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
 
 
 def read_csv(lines: Iterable[str]) -> tuple[Measurement, ...]:
@@ -68,7 +81,7 @@ def _measurement(digest: str, rows: Sequence[Mapping[str, str]]) -> Measurement:
     if any(row[name] != first[name] for row in rows for name in constant):
         raise Invalid("the rows of {spectrum} differ in what they share", spectrum=digest)
     try:
-        document: dict[str, Any] = {name: first[name] for name in TEXTS}
+        document: dict[str, Any] = {name: _told(first[name]) for name in TEXTS}
         document |= {name: float(first[name]) for name in ("ocv_v", "drift", "voltage_drift_v")}
         document |= {name: int(first[name]) for name in ("channel", "relay_count", "attempts")}
         document |= {name: json.loads(first[name]) for name in ("meter", "switch", "settings")}
@@ -76,13 +89,13 @@ def _measurement(digest: str, rows: Sequence[Mapping[str, str]]) -> Measurement:
             "format": "meguri.measurement/1",
             "temperature_c": float(first["temp_c"]),
             "soc_pct": float(first["soc_pct"]) if first["soc_pct"] else None,
-            "zero_adjustment": first["zero_adjustment"] or None,
+            "zero_adjustment": _told(first["zero_adjustment"]) or None,
             "closing_ohm": [float(first["closing_re_ohm"]), float(first["closing_im_ohm"])],
             "frequencies_hz": [float(row["freq_hz"]) for row in rows],
             "real_ohm": [float(row["re_ohm"]) for row in rows],
             "imag_ohm": [float(row["im_ohm"]) for row in rows],
         }
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise Invalid("{spectrum} cannot be read: {error}", spectrum=digest, error=error) from error
     measurement = Measurement.from_json(document)
     if measurement.digest != digest:

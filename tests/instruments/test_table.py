@@ -1,8 +1,10 @@
 """Measurements as files: what is written is read back, and what was changed is refused."""
 
 import asyncio
+import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,32 @@ async def measured() -> Measurement:
         (one,) = await asyncio.to_thread(station.diagnose, {101: "A"}, "operator 7", 25.0, soc_pct=50.0)
     assert isinstance(one, Measurement)
     return one
+
+
+@pytest.mark.parametrize("text", ['=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)", "\t=1", "'=1", "'", "-"])
+async def test_no_spreadsheet_takes_what_a_file_says_for_a_formula(text: str) -> None:
+    one = replace(await measured(), rack=text, operator=text, zero_adjustment=text)
+    (row, *_) = csv.DictReader(lines(table(one)))
+    for name in ("rack", "operator", "zero_adjustment"):
+        assert not row[name].startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert read_csv(lines(table(one))) == (one.without_transcript(),)
+
+
+@pytest.mark.parametrize("figure", [10**400, -(10**400), "1" * 5000, [], {}, None])
+async def test_a_figure_that_is_none_is_refused(figure: object) -> None:
+    document = (await measured()).to_json()
+    for changed in (document | {"ocv_v": figure}, document | {"real_ohm": [figure]}):
+        with pytest.raises(Invalid):
+            Measurement.from_json(changed)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("rack", 5), ("operator", None), ("cell", ["A"]), ("channel", "101"), ("attempts", True)],
+)
+async def test_what_is_of_another_kind_is_refused_before_it_spoils_a_table(name: str, value: object) -> None:
+    with pytest.raises(Invalid, match="another kind"):
+        Measurement.from_json((await measured()).to_json() | {name: value})
 
 
 async def test_a_table_of_measurements_is_a_file_of_spectra() -> None:
