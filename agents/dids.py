@@ -179,12 +179,15 @@ class Registrar:
                 presentation, resolver, now=desk.now, statuses=lambda url: _status_list(desk, url)
             )
 
-        report = await self.store.read(check)
+        async with self._checking:
+            report = await self.store.read(check)
         if not report.verified:
             raise Invalid("the presentation does not verify: {words}", words=report.reason)
         if report.author != found.did:
             raise Forbidden("this is not a presentation of the holder of {did}", did=found.did)
         shown = presentation.get("verifiableCredential", ())
+        if not isinstance(shown, list | tuple):
+            shown = [shown]
         if any(_stated(one) != (own.did, found.did) for one in shown):
             raise Forbidden("what is shown must be stated by the authority, of {did}", did=found.did)
         text = canonical(presentation).decode()
@@ -216,7 +219,7 @@ def _digest(code: str) -> str:
 
 def _stated(credential: Mapping[str, Any]) -> tuple[str, str]:
     """Return who states a credential, and of whom."""
-    subject = credential["credentialSubject"]
+    subject = credential.get("credentialSubject")
     of = str(subject.get("did") or subject.get("id", "")) if isinstance(subject, Mapping) else ""
     return issuer_of(credential), of
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from agents.dids import MOST_BYTES, Registrar
-from agents.web.gate import body_of
+from agents.web.gate import Pace, body_of
 from agents.web.problems import NotJson
 from credentials import strict
 from governance.dids import Kept
@@ -16,6 +16,10 @@ from schemas.errors import Invalid
 
 OWN: Final = ".well-known"
 """The folder of the authority's own DID, which has no name under its host."""
+
+MOST_POSTED: Final = 120
+MOST_READ: Final = 600
+"""How often a network may post and have a history checked for it in a minute: each is work for us."""
 
 _AROUND: Final = {
     "Access-Control-Allow-Origin": "*",
@@ -26,17 +30,22 @@ _AROUND: Final = {
 
 def add_dids(app: web.Application, registrar: Registrar) -> None:
     """Add the registry to the authority's site."""
+    posting, reading = Pace(MOST_POSTED), Pace(MOST_READ)
 
     async def about(request: web.Request) -> web.Response:
         return _json({"host": registrar.registry.host, "witness": registrar.registry.witness})
 
     async def take(request: web.Request) -> web.Response:
+        posting.step(request)
+        if not _name(request):  # its own DID the authority begins by itself: nobody has a code for it
+            await registrar.log("")
         posted = await _posted(request)
         if not set(posted) <= {"entry", "code"} or not isinstance(posted.get("code", ""), str):
             raise Invalid("post an entry, and for the first one the code")
         return _json(_told(await registrar.take(_name(request), posted.get("entry"), posted.get("code", ""))))
 
     async def show(request: web.Request) -> web.Response:
+        posting.step(request)
         await registrar.show(_name(request), await _posted(request))
         return web.Response(status=204)
 
@@ -52,6 +61,7 @@ def add_dids(app: web.Application, registrar: Registrar) -> None:
         return _served(kept.approvals, "application/json", f'"{len(kept.lines)}"')
 
     async def document(request: web.Request) -> web.Response:
+        reading.step(request)
         return _served(await registrar.web_document(_name(request)), "application/did+json")
 
     async def whois(request: web.Request) -> web.Response:

@@ -4,6 +4,7 @@ import hmac
 import ipaddress
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from hashlib import sha256
 from typing import Any, Final
@@ -44,6 +45,8 @@ VISIT: Final = web.RequestKey("visit", str)
 MOST_BYTES: Final = 1 << 20
 MOST_IN_AN_ACTION: Final = 8 << 20  # a trained model is the largest form there is
 MOST_FIELDS: Final = 20_000
+MOST_KNOWN: Final = 10_000
+_MINUTE: Final = 60.0
 UNSAFE: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -174,6 +177,32 @@ def _language(request: web.Request, visitor: Visitor | None) -> str:
         except ValueError:
             continue
     return next((name for _, name in sorted(wanted, key=lambda one: one[0]) if name in LANGUAGES), DEFAULT)
+
+
+# Who asks too often
+
+
+class Pace:
+    """Counts what each network asks within a minute, where anybody may ask."""
+
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.most = most
+        self.clock = clock
+        self._since = clock()
+        self._counts: dict[str, int] = {}
+
+    def step(self, request: web.Request) -> None:
+        """Count a request; raise `Hurried` for one too many."""
+        self.count(accounts.network(address_of(request))[0])
+
+    def count(self, network: str) -> None:
+        """Count what a network asks; raise `Hurried` for one too many."""
+        now = self.clock()
+        if now - self._since >= _MINUTE or len(self._counts) >= MOST_KNOWN:
+            self._since, self._counts = now, {}
+        count = self._counts[network] = self._counts.get(network, 0) + 1
+        if count > self.most:
+            raise accounts.Hurried(max(1, round(_MINUTE - (now - self._since))))
 
 
 # Forged posts

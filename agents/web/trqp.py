@@ -5,7 +5,6 @@ Refusals are problem details (RFC 9457): 400 for a question that is none, 404 fo
 """
 
 import re
-import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -13,10 +12,9 @@ from typing import Any, Final, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from agents.accounts import Hurried, network
 from agents.role import Books
 from agents.service import read_form, roles_of
-from agents.web.gate import address_of, body_of
+from agents.web.gate import Pace, body_of
 from agents.web.problems import NotJson
 from agents.web.public import FOR_ALL
 from agents.web.rest import see
@@ -29,8 +27,6 @@ from schemas.errors import Invalid, Unknown
 
 MOST_BYTES: Final = 16_384
 MOST_A_MINUTE: Final = 600
-MOST_KNOWN: Final = 10_000
-_MINUTE: Final = 60.0
 _UTC = re.compile(r"[^+]*Z")
 
 
@@ -45,32 +41,13 @@ class Question(BaseModel):
     context: dict[str, str] = Field(default_factory=dict, max_length=20)
 
 
-class Pace:
-    """Counts the questions of each network within a minute."""
-
-    def __init__(self, most: int = MOST_A_MINUTE, clock: Callable[[], float] = time.monotonic) -> None:
-        self.most = most
-        self.clock = clock
-        self._since = clock()
-        self._counts: dict[str, int] = {}
-
-    def step(self, address: str) -> None:
-        """Count a question; raise `Hurried` for one too many."""
-        now = self.clock()
-        if now - self._since >= _MINUTE or len(self._counts) >= MOST_KNOWN:
-            self._since, self._counts = now, {}
-        count = self._counts[address] = self._counts.get(address, 0) + 1
-        if count > self.most:
-            raise Hurried(max(1, round(_MINUTE - (now - self._since))))
-
-
 def add_trqp(app: web.Application) -> None:
     """Add the two questions to the authority's site."""
-    pace = Pace()
+    pace = Pace(MOST_A_MINUTE)
 
     def asked(name: Literal["authorized", "recognized"]) -> Callable[[web.Request], Any]:
         async def answer(request: web.Request) -> web.Response:
-            pace.step(network(address_of(request))[0])
+            pace.step(request)
             question = await _question(request)
             found = await see(request, lambda s: _answer(s, question, name))
             return web.json_response(found, headers=FOR_ALL)

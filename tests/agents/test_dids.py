@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from agents import standing
 from agents.dids import Registrar
-from agents.role import Company
+from agents.role import Company, Held
 from agents.store import SqlStore, open_store
 from credentials import integrity, webvh
 from credentials.keys import LocalSigner
-from credentials.vc import credential, presentation
+from credentials.vc import credential, digest, presentation
 from governance import dids
 from schemas.errors import Forbidden, Invalid, Misstep, Unknown
 from tests.governance.registered import REGISTRY, START, WITNESS, Holder
@@ -188,6 +189,36 @@ async def test_a_holder_shows_what_the_authority_says_of_it(registrar: Registrar
         await registrar.show("kita", shown(authority, holder, 1))
     await registrar.show("kita", shown(authority, holder, 3))
     assert await registrar.whois("kita") != text
+
+
+async def test_what_was_revoked_is_shown_no_more(registrar: Registrar, clock: Clock, store: SqlStore) -> None:
+    authority, holder = await register(registrar, clock, ""), await register(registrar, clock)
+    clock.wait(hours=1)
+    signer = authority.sealer()
+    entries = await store.write(lambda desk: standing.entries(desk, signer, "https://office.example"))
+    document = credential(
+        signer.did,
+        ["Accreditation"],
+        {"id": holder.history.did},
+        id="urn:x:1",
+        valid_from=START,
+        status=entries,
+    )
+    sealed = integrity.seal(document, signer, created=START)
+
+    def presented() -> dict[str, Any]:
+        shown = presentation(holder.history.did, [sealed])
+        return integrity.seal(shown, holder.sealer(), created=clock())
+
+    await registrar.show("kita", presented())
+    held = Held("urn:x:1", "Accreditation", holder.history.did, signer.did, START, digest(sealed), sealed, "")
+    await store.write(lambda desk: standing.mark(desk, signer, [held], "revoked"))
+    with pytest.raises(Invalid, match="revoked"):
+        await registrar.show("kita", presented())
+    elsewhere = [one | {"statusListCredential": "http://127.0.0.1/status/1"} for one in entries]
+    sealed = integrity.seal(document | {"credentialStatus": elsewhere}, signer, created=START)
+    with pytest.raises(Invalid, match="is not ours"):
+        await registrar.show("kita", presented())
 
 
 async def test_nobody_shows_anything_in_anothers_name(registrar: Registrar, clock: Clock) -> None:

@@ -1,7 +1,7 @@
 """The registry's door: what everybody reads, and what hostile clients send."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from agents.dids import MOST_BYTES, Registrar
 from agents.web import Context, site
+from agents.web.dids import MOST_POSTED
 from credentials import webvh
 from credentials.resolution import did_document
 from governance import dids
+from schemas.errors import Unknown
 from tests.governance.registered import REGISTRY, START, WITNESS, Holder
 
 from .world import Street
@@ -42,6 +44,14 @@ class Desk:
         await self.post(f"/dids/{name}", {"entry": holder.first(), "code": code})
         holder.kept = await self.registrar.log(name)
         return holder
+
+
+@pytest.fixture
+def street_of_its_own(tmp_path: Path) -> Iterator[Street]:
+    (tmp_path / "other").mkdir()
+    street = Street(tmp_path / "other")
+    yield street
+    street.close()
 
 
 @pytest.fixture
@@ -120,6 +130,34 @@ async def test_any_bytes_are_answered_in_words(desk: Desk, body: bytes, status: 
     await desk.register()
     problem = await desk.post("/dids/kita", body, status)
     assert problem["detail"]
+
+
+async def test_nobody_begins_the_authoritys_own_did_for_it(
+    street_of_its_own: Street,
+) -> None:
+    """Its first entry needs no code, so it is not taken at the door: the books may be new, or restored."""
+    house = street_of_its_own.open("Battery Office", "governance-authority")
+    registrar = Registrar(house.store, REGISTRY, WITNESS)
+    context = Context(
+        house.agent,
+        house.vault,
+        street_of_its_own.invitations(house),
+        "http://127.0.0.1:1",
+        registrar=registrar,
+    )
+    async with TestClient(TestServer(site(context))) as client:
+        await Desk(client, registrar).post("/dids/.well-known", {"entry": Holder("").first()}, 404)
+    with pytest.raises(Unknown):
+        await registrar.log("")
+
+
+async def test_who_posts_without_end_waits_and_who_reads_need_not(desk: Desk) -> None:
+    holder = await desk.register()
+    for _ in range(MOST_POSTED - 1):
+        await desk.post("/dids/kita", b"", 400)
+    problem = await desk.post("/dids/kita", {"entry": holder.next()}, 429)
+    assert problem["code"] == "too-many-tries"
+    assert await desk.get("/kita/did.json")
 
 
 async def test_ten_thousand_entries_are_refused_at_once(desk: Desk) -> None:

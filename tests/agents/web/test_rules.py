@@ -10,7 +10,8 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from agents.accounts import Hurried
-from agents.web.trqp import MOST_BYTES, Pace
+from agents.web.gate import Pace
+from agents.web.trqp import MOST_BYTES
 from credentials.resolution import KeyResolver
 from credentials.seals import verify
 from governance.framework import FRAMEWORK
@@ -281,10 +282,10 @@ def test_a_network_that_asks_too_much_waits() -> None:
     now = [0.0]
     pace = Pace(3, lambda: now[0])
     for _ in range(3):
-        pace.step("192.0.2.1")
+        pace.count("192.0.2.1")
     with pytest.raises(Hurried) as hurried:
-        pace.step("192.0.2.1")
+        pace.count("192.0.2.1")
     assert hurried.value.seconds == 60
-    pace.step("192.0.2.2")
+    pace.count("192.0.2.2")
     now[0] = 61
-    pace.step("192.0.2.1")
+    pace.count("192.0.2.1")
