@@ -50,6 +50,7 @@ def add_dids(app: web.Application, registrar: Registrar) -> None:
         return web.Response(status=204)
 
     async def logs(request: web.Request) -> web.Response:
+        reading.step(request)
         return _served(await registrar.logs(), "text/jsonl")
 
     async def log(request: web.Request) -> web.Response:
