@@ -32,6 +32,9 @@ from schemas.items import item_uri, read_code
 
 LOG = logging.getLogger(__name__)
 
+NOT_READ = ""
+"""The site of an issuer that is not to be read, though its DID may name one."""
+
 MOST_PAGE = 4 << 20
 MOST_PAGES = 2000
 MOST_S = 600.0
@@ -274,7 +277,7 @@ class Harvest:
             try:
                 await self._discover()
                 sources = await self.agent.store.read(lambda desk: desk.index.sources())
-                wanted = [one for one in sources if issuer in ("", one.issuer)]
+                wanted = [one for one in sources if one.site and issuer in ("", one.issuer)]
                 if issuer and not wanted:
                     raise Unknown("the issuer {did} is not indexed here", did=issuer[:120])
                 return list(await gather(*(self._read(source) for source in wanted)))
@@ -282,16 +285,20 @@ class Harvest:
                 self.running = False
 
     async def _discover(self) -> None:
-        """Add the issuers of the register of whom it can be told where they publish."""
+        """Add those of the register whose DIDs say where they publish, or say another place now."""
 
-        def unknown(desk: Desk) -> list[str]:
-            known = {source.issuer for source in desk.index.sources()}
-            listed = [entry.did for entry in desk.members()]
-            return [did for did in dict.fromkeys((desk.company.did, *listed)) if did not in known]
+        def listed(desk: Desk) -> dict[str, str | None]:
+            known = {source.issuer: source.site for source in desk.index.sources()}
+            members = [entry.did for entry in desk.members() if desk.framework().may_deal(entry.status)]
+            return {did: known.get(did) for did in (desk.company.did, *members)}
 
-        for did in await self.agent.store.read(unknown):
-            if site := await self.site(did):
-                await self.add(did, site)
+        for did, before in (await self.agent.store.read(listed)).items():
+            site = "" if before == NOT_READ else await self.site(did)
+            if site and site != before:
+                try:
+                    await self.add(did, site)
+                except Fault as fault:
+                    LOG.warning("%s cannot be read: %s", ascii(did[:120]), fault.template)
 
     async def add(self, issuer: str, site: str) -> None:
         """Have an issuer's site read from now on."""
@@ -309,8 +316,13 @@ class Harvest:
         await self.agent.store.write(work)
 
     async def drop(self, issuer: str) -> None:
-        """Read an issuer's site no more, and forget what was indexed of it."""
-        await self.agent.store.write(lambda desk: desk.index.drop_source(issuer))
+        """Read an issuer's site no more, whatever its DID says, and forget what was indexed of it."""
+
+        def work(desk: Desk) -> None:
+            desk.index.drop_source(issuer)
+            desk.index.keep_source(Source(issuer, NOT_READ))
+
+        await self.agent.store.write(work)
 
     async def _read(self, source: Source) -> Harvested:
         came = Harvested(source.issuer)

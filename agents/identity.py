@@ -19,6 +19,7 @@ from agents.ports import Store
 from credentials import integrity, strict, webvh
 from credentials.keys import Signer
 from credentials.moments import moment
+from credentials.resolution import did_document
 from credentials.vc import presentation
 from credentials.webvh import History
 from governance import dids
@@ -169,10 +170,13 @@ class Identity:
         registry: Callable[[], Awaitable[Registry]],
         registration: str,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        site: str = "",
     ) -> Self:
         """Return the identity in a wallet; the first time, make its keys and its first entry.
 
         `registration` is the code that the authority gave for a name; the authority itself needs none.
+        The first entry says at which site the company publishes.
         """
         name, _, secret = registration.partition(".")
         if registration and not secret:
@@ -182,7 +186,7 @@ class Identity:
         if standing is None or (registration and not standing.kept.lines and standing.kept.name != name):
             for key in _unused(standing):
                 await safe.drop_key(key)
-            standing = await _first(safe, await registry(), name, registration, clock())
+            standing = await _first(safe, await registry(), name, registration, clock(), site)
         elif registration and standing.change is not None and not standing.kept.lines:
             standing = replace(standing, change=replace(standing.change, code=registration))
         if standing != known:
@@ -287,6 +291,12 @@ class Identity:
         """Take a service out of the DID document."""
         await self._rewrite(lambda document: dids.without_service(document, name))
 
+    async def list_site(self, site: str) -> None:
+        """Say in the DID document at which site the company publishes, unless it says so already."""
+        document = strict.loads(self.standing.kept.lines[-1])["state"]
+        if did_document(document).files != site and not isinstance(self.signer, Spent):
+            await self._rewrite(lambda document: dids.with_site(document, site))
+
     async def _rewrite(self, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
         async def entry(before: History, signer: Signer, next_key: str) -> tuple[dict[str, Any], str]:
             document = change(before.last.document)
@@ -329,12 +339,15 @@ class Identity:
                     reason=fault,
                 ) from fault
 
-    async def run(self, store: Store, *, poll_s: float = 5.0) -> None:
+    async def run(self, store: Store, site: str, *, poll_s: float = 5.0) -> None:
         """Tell the registry what it has yet to hear, and show there what the authority says of us."""
-        pause = SHORTEST_PAUSE_S
+        pause, listed = SHORTEST_PAUSE_S, False
         while True:
             try:
                 await self.settle()
+                if not listed:
+                    listed = True  # what cannot be told now is kept; what is refused now would be again
+                    await self.list_site(site)
                 await self.introduce(store)
             except Fault as fault:
                 LOG.warning("the registry has not taken all of our DID: %s", fault)
@@ -375,9 +388,9 @@ def _unused(standing: Standing | None) -> set[str]:
     return {change.issuer, change.next, change.signed_by} if change else set()
 
 
-async def _first(safe: Safe, registry: Registry, name: str, code: str, now: datetime) -> Standing:
+async def _first(safe: Safe, registry: Registry, name: str, code: str, now: datetime, site: str) -> Standing:
     issuer, update, next_key = [await safe.make_key() for _ in range(3)]
-    entry = dids.begun(registry, name, issuer, await safe.signer(update), next_key, when=now)
+    entry = dids.begun(registry, name, issuer, await safe.signer(update), next_key, when=now, site=site)
     change = Change(webvh.line(entry), issuer, next_key, update, code)
     return Standing(registry, Kept(name), change=change)
 

@@ -254,6 +254,18 @@ class Lookup:
 
         return await self.with_known(run)
 
+    async def site(self, did: str) -> str:
+        """Return the site that a DID names for its holder's files, or nothing."""
+
+        async def run(known: Known) -> str:
+            try:
+                document = known.resolve(did)
+            except Fault:
+                return ""
+            return "" if document.deactivated else document.files
+
+        return await self.with_known(run)
+
     def peek(self, name: str) -> Kept | None:
         """Return what is kept of a DID or a list, if nobody needs to be asked; any thread may call this."""
         kept = self._kept.get(name)

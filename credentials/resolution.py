@@ -17,6 +17,8 @@ from schemas.errors import Invalid, Unknown
 
 _DID = re.compile("did:([a-z0-9]+):[A-Za-z0-9._:%-]{1,2000}")
 
+_SITE = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
+
 _KEY_TYPES = ("Multikey", "Ed25519VerificationKey2020")
 
 PURPOSES = frozenset({"assertionMethod", "authentication", "capabilityInvocation", "capabilityDelegation"})
@@ -35,11 +37,15 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class DidDocument:
-    """What a DID resolves to, as far as seals need it."""
+    """What a DID resolves to, as far as seals need it, and the address under which its files stand.
+
+    What follows a slash in a DID URL is found there: the service `#files` of did:webvh 1.0.
+    """
 
     id: str
     methods: tuple[Method, ...]
     deactivated: bool = False
+    files: str = ""
 
     def method(self, id: str, /) -> Method | None:
         """Find one of its keys by the key's DID URL."""
@@ -125,7 +131,17 @@ def did_document(value: object, /) -> DidDocument:
         if name in methods:
             raise Invalid("The DID document names the key {key} twice.", key=name)
         methods[name] = _method(name, item, frozenset(uses.get(name, ())))
-    return DidDocument(did, tuple(method for method in methods.values() if method is not None))
+    kept = tuple(method for method in methods.values() if method is not None)
+    return DidDocument(did, kept, files=_files(did, value))
+
+
+def _files(did: str, document: dict[str, Any]) -> str:
+    listed = document.get("service")
+    for item in listed if isinstance(listed, list) else ():
+        url = item.get("serviceEndpoint") if isinstance(item, dict) else None
+        if isinstance(url, str) and item.get("id") in (f"{did}#files", "#files") and _SITE.fullmatch(url):
+            return url.rstrip("/")
+    return ""
 
 
 def _items(document: dict[str, Any], name: str) -> list[Any]:

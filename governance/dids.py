@@ -32,7 +32,8 @@ OVERLAP = timedelta(days=1)
 """How long a replaced key goes on counting: what is on its way arrives, and who remembers it asks again."""
 
 CONTEXTS = ("https://www.w3.org/ns/did/v1", "https://w3id.org/security/multikey/v1")
-RESERVED = frozenset({"whois"})
+SITE = "files"
+RESERVED = frozenset({"whois", SITE})
 
 _VERSION = re.compile("([1-9][0-9]{0,8})-Qm[1-9A-HJ-NP-Za-km-z]{44}")
 _SERVICE = re.compile("[a-z][a-z0-9-]{0,39}")
@@ -155,9 +156,20 @@ def twin(did: str, /) -> str:
 
 
 def begun(
-    registry: Registry, name: str, issuer: str, signer: keys.Signer, next_key: str, /, *, when: datetime
+    registry: Registry,
+    name: str,
+    issuer: str,
+    signer: keys.Signer,
+    next_key: str,
+    /,
+    *,
+    when: datetime,
+    site: str = "",
 ) -> dict[str, Any]:
-    """Make the first entry of a DID; `issuer` and `next_key` are multikeys, `signer` the first update key."""
+    """Make the first entry of a DID; `issuer` and `next_key` are multikeys, `signer` the first update key.
+
+    At `site` stand the files of the DID, what its holder publishes above all.
+    """
     if name and not NAME.fullmatch(name):
         raise Invalid(
             "a name in the registry is of small letters, digits and dashes: not “{name}”", name=name[:60]
@@ -174,6 +186,8 @@ def begun(
         "nextKeyHashes": [webvh.key_hash(next_key)],
         "witness": registry.witnesses,
     }
+    if site:
+        document = with_site(document, site)
     return webvh.created(document, signer, when=when, parameters=parameters)
 
 
@@ -245,6 +259,15 @@ def with_service(document: Mapping[str, Any], name: str, kind: str, endpoint: st
         raise Invalid("a service cannot be called “{name}”", name=name[:60])
     if not re.fullmatch("[A-Za-z][A-Za-z0-9]{0,59}", kind):
         raise Invalid("“{type}” is no type of service", type=kind[:60])
+    return _with(document, name, kind, endpoint)
+
+
+def with_site(document: Mapping[str, Any], site: str, /) -> dict[str, Any]:
+    """Return a document that says at which site its holder's files stand, as did:webvh 1.0 writes it."""
+    return _with(document, SITE, "relativeRef", site)
+
+
+def _with(document: Mapping[str, Any], name: str, kind: str, endpoint: str) -> dict[str, Any]:
     if not _ENDPOINT.fullmatch(endpoint):
         raise Invalid("“{url}” is no web address", url=endpoint[:120])
     id = f"{document['id']}#{name}"

@@ -360,8 +360,8 @@ async def _build(config: Config, conductor: "Conductor", stack: AsyncExitStack) 
     connections = Connections(profile, service, letterbox, config.name)
 
     async def site(did: str) -> str:
-        """Say where an issuer publishes: of the others, those who look after this agent do."""
-        return config.site_url if did == company.did else ""
+        """Say where an issuer publishes: what its DID says of that."""
+        return config.site_url if did == company.did else await lookup.site(did)
 
     harvest = Harvest(service, Web(config.endpoint), site, every_s=config.harvest_every_s)
     return Running(
@@ -414,7 +414,7 @@ async def _identify(config: Config, profile: "Profile") -> "tuple[Identity | Non
         async def own() -> Registry:
             return registry
 
-        return await Identity.begun(safe, own, ""), witness
+        return await Identity.begun(safe, own, "", site=config.site_url), witness
     if not known and not config.registration:
         raise Invalid(
             "say which name the authority has admitted: MEGURI_REGISTRATION, or registration in {file}",
@@ -436,7 +436,7 @@ async def _registered(config: Config, safe: "Safe", office: "Branch | None") -> 
     pause = SHORTEST_PAUSE_S
     while True:
         try:
-            identity = await Identity.begun(safe, about, config.registration)
+            identity = await Identity.begun(safe, about, config.registration, site=config.site_url)
             identity.office = office
             if not identity.standing.kept.lines:
                 await identity.settle()
@@ -546,7 +546,7 @@ async def _open_doors(
     await running.connections.start()
     stack.push_async_callback(running.connections.stop)
     if running.identity is not None:
-        telling = asyncio.create_task(running.identity.run(running.store), name="identity")
+        telling = asyncio.create_task(running.identity.run(running.store, config.site_url), name="identity")
         stack.push_async_callback(_end, telling)
     rounds = asyncio.create_task(_rounds(running), name="rounds")
     stack.push_async_callback(_end, rounds)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from agents.harvest import LONGEST_TEXT, Search
 from agents.role import Held, Publication
 from agents.web import pages
-from agents.web.gate import AS_PROGRAM, visitor_of
+from agents.web.gate import AS_PROGRAM, context_of, visitor_of
 from agents.web.problems import status_of
 from agents.web.rest import FoundPage, answer, query_of, searched, see
 from agents.web.views import CompanyCard, Seeing, Statement, View
@@ -227,14 +227,10 @@ async def own_log(request: web.Request) -> web.Response:
     """Return the log of our own DID, so that a reader's browser can find our keys in it."""
     request[AS_PROGRAM] = True
 
-    def work(s: Seeing) -> str:
-        own = s.desk.company.did
-        copy = s.desk.copy(own) if request.query.get("did") == own else None
-        if copy is None:
-            raise NotPublished
-        return str(copy.parts.get("log", ""))
-
-    return web.Response(text=await see(request, work), content_type="text/jsonl", headers=FOR_ALL)
+    identity = context_of(request).identity
+    if identity is None or request.query.get("did") != identity.did:
+        raise NotPublished
+    return web.Response(text=identity.standing.kept.log, content_type="text/jsonl", headers=FOR_ALL)
 
 
 # The registry of credentials

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from agents import accounts
 from agents.accounts import Visitor
 from agents.evidence import MOST_FILE_BYTES
-from agents.harvest import Harvest, Search, did_of
+from agents.harvest import NOT_READ, Harvest, Search, did_of
 from agents.measurements import MEDIA_TYPES, hand_out, take_in
 from agents.measurements import MOST_BYTES as MOST_MEASUREMENT_BYTES
 from agents.ports import Desk
@@ -500,6 +500,7 @@ async def registry_sources(request: web.Request) -> web.Response:
                 refused=dict(one.refused),
             )
             for one in s.desk.index.sources()
+            if one.site != NOT_READ
         )
 
     return answer(SourcesView(running=harvest.running, sources=await see(request, work)))

@@ -373,6 +373,55 @@ async def test_who_is_read_no_more_is_found_no_more(scene: Scene) -> None:
     assert await scene.find() == []
 
 
+async def test_members_are_read_where_their_dids_say_that_they_publish(scene: Scene) -> None:
+    named = {
+        scene.collector.did: "https://collector.example",
+        scene.dismantler.did: "ftp://nowhere.example",  # one strange word keeps nobody else from being read
+        scene.authority.did: "",
+    }
+
+    async def site(did: str) -> str:
+        return named[did]
+
+    codes = [mint("pack") for _ in range(2)]
+    ids = [await scene.publish(scene.collector, pack(code), code) for code in codes]
+    await scene.show(scene.collector)
+    scene.harvest = Harvest(scene.authority.agent, scene.sites, site)
+    for house in (scene.collector, scene.dismantler):
+        await scene.authority.store.write(lambda desk, did=house.did: desk.index.drop_source(did))
+    assert set(await scene.read()) == {scene.collector.did}
+    assert set(await scene.find()) == set(ids)
+
+    scene.sites.pages["https://moved.example"] = scene.sites.pages.pop("https://collector.example")
+    named[scene.collector.did] = "https://moved.example"
+    came = await scene.read()
+    assert (came[scene.collector.did].problem, came[scene.collector.did].indexed) == ("", 2)
+
+    await scene.harvest.drop(scene.collector.did)
+    assert await scene.read() == {}
+    assert await scene.find() == []
+    await scene.harvest.add(scene.collector.did, "https://moved.example")
+    assert set(await scene.read()) == {scene.collector.did}
+
+
+async def test_who_is_no_member_in_good_standing_is_not_looked_for(scene: Scene) -> None:
+    asked: list[str] = []
+
+    async def site(did: str) -> str:
+        asked.append(did)
+        return ""
+
+    def of_the_collector(desk: Desk) -> str:
+        peer = next(one.id for one in desk.peers() if one.did == scene.collector.did)
+        return next(one.thread for one in desk.dealings("membership/1.0") if one.peer == peer)
+
+    thread = await scene.authority.store.read(of_the_collector)
+    await scene.authority.do("withdraw-accreditation", thread, reason="closed")
+    await Harvest(scene.authority.agent, scene.sites, site).harvest()
+    assert scene.collector.did not in asked
+    assert scene.dismantler.did in asked
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [

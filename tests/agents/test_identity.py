@@ -116,15 +116,22 @@ class World:
     clock: Clock
     registrar: Registrar
     pocket: Pocket = field(default_factory=Pocket)
+    site: str = ""
 
     def __post_init__(self) -> None:
         self.counter = Counter(self.registrar, self.pocket.fuse)
 
     async def start(self, registration: str = "") -> Identity:
-        identity = await Identity.begun(self.pocket, self.counter.about, registration, self.clock)
+        identity = await Identity.begun(
+            self.pocket, self.counter.about, registration, self.clock, site=self.site
+        )
         identity.office = self.counter
         await identity.settle()
         return identity
+
+    async def document(self) -> Any:
+        """Return what the registry tells everybody."""
+        return (await self.registrar.history("kita")).last.document
 
     async def registered(self) -> Identity:
         return await self.start(await self.registrar.admit("kita"))
@@ -164,6 +171,23 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[SqlStore]:
 @pytest.fixture
 def world(clock: Clock, store: SqlStore) -> World:
     return World(clock, Registrar(store, REGISTRY, WITNESS))
+
+
+async def test_a_did_says_where_its_company_publishes_and_once_only(world: World) -> None:
+    world.site = "https://kita.example"
+    identity = await world.registered()
+    assert did_document(await world.document()).files == "https://kita.example"
+    await identity.list_site("https://kita.example")
+    assert len(identity.standing.kept.lines) == 1
+    await identity.list_site("https://moved.example")
+    assert did_document(await world.document()).files == "https://moved.example"
+    assert len(identity.standing.kept.lines) == 2
+    await world.is_whole(identity)
+    with pytest.raises(Invalid):
+        await identity.add_service("files", "LinkedDomains", "https://other.example")
+    await identity.deactivate(identity.did)
+    await identity.list_site("https://kita.example")
+    assert len(identity.standing.kept.lines) == 3
 
 
 CHANGES = {

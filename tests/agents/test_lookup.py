@@ -21,6 +21,7 @@ from agents.store import desk as desk_module
 from credentials import status
 from credentials.integrity import seal
 from credentials.keys import LocalSigner
+from credentials.resolution import did_document
 from credentials.vc import credential
 from schemas.errors import Fault, Invalid, Unavailable, Unknown
 from tests.agents.clock import Clock
@@ -339,6 +340,25 @@ def registered(*names: str) -> dict[str, Log]:
         )
         for name in names
     }
+
+
+@pytest.mark.parametrize(
+    ("listed", "site"),
+    [
+        ([{"id": "#files", "type": "relativeRef", "serviceEndpoint": "https://a.example/x/"}],
+         "https://a.example/x"),
+        ([{"id": "#site", "type": "LinkedDomains", "serviceEndpoint": "https://a.example"}], ""),
+        ([{"id": "#files", "serviceEndpoint": "file:///etc"}, "x", {"id": ["#files"]}], ""),
+        ([{"id": "#files", "serviceEndpoint": "https://a.example/?x=#y"}], ""),
+        ({"id": "#files"}, ""),
+        (None, ""),
+    ],
+)  # fmt: skip
+def test_a_did_document_says_where_its_files_stand_or_nothing(listed: Any, site: str) -> None:
+    did = "did:webvh:" + "Qm" + "1" * 44 + ":a.example"
+    assert did_document({"id": did, "service": listed}).files == site
+    full = [one | {"id": did + one["id"]} for one in listed] if site else []
+    assert did_document({"id": did, "service": full}).files == site
 
 
 def served(*logs: Log) -> bytes:

@@ -178,11 +178,13 @@ async function keyOf(did, url, created, site, now) {
   must(did.startsWith("did:webvh:"), "a DID of another kind");
   const history = await versions(did, await site.log(did), now);
   must(!history.at(-1).deactivated, "the issuer gave its DID up");
-  const { document } = history.filter((one) => one.time <= created).at(-1) || refuse("the issuer had no key yet");
+  // Keys stay in the document with the date from which they count no more; so the last one tells of all times.
+  const { document } = history.at(-1);
   const named = (one) => (String(one).startsWith("#") ? did + one : one);
   const allowed = (document.assertionMethod || []).map((one) => named(one.id || one));
   const method = [...(document.verificationMethod || []), ...(document.assertionMethod || [])].find((one) => one.id && named(one.id) === url);
   must(method && method.controller === did && allowed.includes(url), "no key of the issuer's");
+  for (const end of ["revoked", "expires"]) must(!(end in method) || created < moment(method[end]), "the key was taken back");
   return multikey(method.publicKeyMultibase);
 }
 
@@ -244,7 +246,7 @@ export async function examine(text, site, now = Date.now()) {
       const names = "previousProof" in proof ? [proof.previousProof].flat() : [];
       const covered = names.map((name) => proofs.find((one) => one.id === name && one !== proof) || refuse("a proof is missing"));
       const whole = covered.length ? { ...body, proof: covered } : body;
-      const key = await keyOf(did, proof.verificationMethod, created, site, now);
+      const key = await keyOf(did, proof.verificationMethod, "created" in proof ? created : Infinity, site, now);
       must(await isSigned(key, omit(proof, "proofValue"), whole, proof.proofValue), "something was changed");
     }
   });

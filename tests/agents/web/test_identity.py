@@ -58,6 +58,11 @@ async def test_a_did_is_rotated_gets_services_and_is_given_up(town: Town) -> Non
     identity.office = counter
     await identity.settle()
     async with program(town.dismantler, identity=identity) as one:
+        async with one.client.get("/published/log", params={"did": identity.did}) as answer:
+            assert await answer.text() == (await registrar.log("kita")).log
+            assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        async with one.client.get("/published/log", params={"did": town.collector.did}) as answer:
+            assert answer.status == 404
         before = await one.ask("GET", "/did")
         assert before["web"] == "did:web:registry.meguri.example:kita"
         url = "https://kita.example"

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from copy import deepcopy
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from credentials import status, webvh
 from credentials.canonical import canonical
 from credentials.integrity import seal, verify
 from credentials.keys import LocalSigner
-from credentials.resolution import KeyResolver
+from credentials.resolution import DidDocument, KeyResolver, did_document
 from credentials.vc import credential
 
 SCRIPT = Path(__file__).parents[3] / "agents/web/static/verify.js"
@@ -170,7 +171,7 @@ def test_json_is_read_and_written_as_our_own_reader_and_writer_do() -> None:
         assert found == expected, text
 
 
-def log_of(*, rotated: bool = False) -> tuple[str, str, LocalSigner]:
+def log_of(*, rotated: bool = False, ends: dict[str, str] | None = None) -> tuple[str, str, LocalSigner]:
     """Return a DID, its log and the signer that may speak for it; `rotated`, after a change of keys."""
     update, later, key = (LocalSigner.from_seed(bytes([n]) * 32) for n in (7, 8, 9))
     multikey = update.did.removeprefix("did:key:")
@@ -190,7 +191,10 @@ def log_of(*, rotated: bool = False) -> tuple[str, str, LocalSigner]:
     found = webvh.history(json.loads(lines)["state"]["id"], lines, None, now=NOW)
     if rotated:
         changes = {"updateKeys": [next_], "nextKeyHashes": []}
-        lines += webvh.line(webvh.appended(found, later, when=begun + timedelta(hours=1), parameters=changes))
+        last = deepcopy(found.last.document)
+        last["verificationMethod"][0] |= ends or {}
+        when = begun + timedelta(hours=1)
+        lines += webvh.line(webvh.appended(found, later, when=when, parameters=changes, document=last))
     own = LocalSigner(key.key, found.did, f"{found.did}#key")
     return found.did, lines, own
 
@@ -217,6 +221,33 @@ def test_a_log_of_a_did_leads_to_the_issuers_key_and_a_changed_one_does_not(rota
         assert states(found)["signature"] == "failed"
     (away,) = run({"text": text})
     assert states(away)["signature"] == "open"
+
+
+@pytest.mark.parametrize("word", ["expires", "revoked"])
+@pytest.mark.parametrize(("hours", "state"), [(1, "failed"), (3, "held")])
+def test_a_key_that_was_taken_back_counts_for_what_it_sealed_before(
+    word: str, hours: int, state: str
+) -> None:
+    end = NOW - timedelta(hours=2)
+    did, log, signer = log_of(rotated=True, ends={word: end.isoformat()})
+    payload = credential(
+        did, ("X",), {"id": "urn:x:1", "a": 1}, id="urn:x:2", valid_from=NOW - timedelta(days=1)
+    )
+    dated = seal(payload, signer, created=NOW - timedelta(hours=hours))
+    document = webvh.history(did, log, None, now=NOW).last.document
+    undated = {**dated, "proof": {name: dated["proof"][name] for name in dated["proof"] if name != "created"}}
+    found, without = run({"text": json.dumps(dated), "log": log}, {"text": json.dumps(undated), "log": log})
+    assert states(found)["signature"] == state
+    assert states(without)["signature"] == "failed"
+    assert verify(dated, Known(did_document(document)), now=NOW).verified == (state == "held")
+
+
+@dataclass
+class Known:
+    document: DidDocument
+
+    def resolve(self, did: str, /) -> DidDocument:
+        return self.document
 
 
 @pytest.mark.parametrize(("mark", "state"), [(False, "held"), (True, "failed")])
