@@ -260,11 +260,13 @@ def _leave_out() -> None:
 async def _open_acapy(config: Config, stack: AsyncExitStack) -> "Conductor":
     """Open ACA-Py's wallet and load its plugins, ours among them; its doors stay shut."""
     _leave_out()
+    from acapy_agent.admin.server import AdminResponder
     from acapy_agent.config import argparse as arguments
     from acapy_agent.config.default_context import DefaultContextBuilder
     from acapy_agent.core.conductor import Conductor
     from acapy_agent.core.error import ProfileError
     from acapy_agent.core.protocol_registry import ProtocolRegistry
+    from acapy_agent.messaging.responder import BaseResponder
 
     from protocols.catalogue import MESSAGES
 
@@ -286,6 +288,10 @@ async def _open_acapy(config: Config, stack: AsyncExitStack) -> "Conductor":
             file=config.home / "wallet.key",
             reason=error.roll_up,
         ) from error
+    if profile := conductor.root_profile:
+        # ACA-Py gives its managers a way to send only where its admin API runs; connecting needs one always.
+        responder = AdminResponder(profile, conductor.outbound_message_router)  # type: ignore[arg-type]
+        profile.context.injector.bind_instance(BaseResponder, responder)  # type: ignore[type-abstract]
     known = set(conductor.context.inject(ProtocolRegistry).message_types)
     if missing := MESSAGES.keys() - known:
         raise Unavailable("ACA-Py has not loaded our plugin: {types} are unknown", types=len(missing))

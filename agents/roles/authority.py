@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from agents.role import Action, Case, Duty, Effect, Held, Issue, Keep, Role, Send, Start
+from agents.role import Action, Case, Duty, Effect, Held, Issue, Keep, Mark, Role, Send, Start
 from agents.roles.life import Form
 from analysis.result import digest
 from governance.framework import FRAMEWORK, read_framework
@@ -208,13 +208,28 @@ def reinstate(form: Reinstate, case: Case) -> list[Effect]:
 
 
 def withdraw_accreditation(form: Withdraw, case: Case) -> list[Effect]:
-    """Withdraw the accreditation for good."""
-    return [Send(form), *_tell_all(case, _entries(case, "withdrawn"), them=False)]
+    """Withdraw the accreditation for good, and revoke what says it."""
+    return [
+        Send(form),
+        *_revoked(case, form.reason),
+        *_tell_all(case, _entries(case, "withdrawn"), them=False),
+    ]
 
 
 def note_resignation(message: Resign, case: Case) -> list[Effect]:
-    """Take the company off the list of members in good standing."""
-    return _tell_all(case, _entries(case, "resigned"), them=False)
+    """Take the company off the list of members in good standing, and revoke its accreditation."""
+    return [*_revoked(case, message.reason), *_tell_all(case, _entries(case, "resigned"), them=False)]
+
+
+def _revoked(case: Case, reason: str) -> list[Effect]:
+    """Revoke the company's accreditations: whoever is shown one need not know the register."""
+    me = case.books.company.did
+    return [
+        Mark(held.id, "revoked", reason or "the membership has ended")
+        for held in case.books.credentials(case.them.did, "Accreditation")
+        if held.issuer == me
+        and not ((found := case.books.standing(held.id)) is not None and found.what == "revoked")
+    ]
 
 
 def audit(message: RequestAudit, case: Case) -> Sequence[Effect]:

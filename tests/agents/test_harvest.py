@@ -387,8 +387,12 @@ async def test_members_are_read_where_their_dids_say_that_they_publish(scene: Sc
     ids = [await scene.publish(scene.collector, pack(code), code) for code in codes]
     await scene.show(scene.collector)
     scene.harvest = Harvest(scene.authority.agent, scene.sites, site)
-    for house in (scene.collector, scene.dismantler):
-        await scene.authority.store.write(lambda desk, did=house.did: desk.index.drop_source(did))
+
+    def forget(desk: Desk) -> None:
+        for house in (scene.collector, scene.dismantler):
+            desk.index.drop_source(house.did)
+
+    await scene.authority.store.write(forget)
     assert set(await scene.read()) == {scene.collector.did}
     assert set(await scene.find()) == set(ids)
 

@@ -737,6 +737,36 @@ async def test_a_withdrawn_member_opens_nothing(t: Town) -> None:
     assert words == "collector is no member in good standing: withdrawn"
 
 
+@pytest.mark.parametrize("who", [AUTHORITY, COLLECTOR])
+async def test_whose_membership_ends_has_an_accreditation_no_more(t: Town, who: str) -> None:
+    """Even for those who do not read the register."""
+    held = (await _accreditations(t))[-1]
+    assert (await t.agents[DISMANTLER].lookup.verified(held.document)).verified
+    thread = await _membership(t, COLLECTOR)
+    if who == AUTHORITY:  # that it was revoked by hand before stands in nobody's way
+        await t.do(AUTHORITY, "revoke-credential", credential=held.id, reason="found out")
+    action = "withdraw-accreditation" if who == AUTHORITY else "resign"
+    await t.do(who, action, thread, reason="closed")
+    for agent in t.agents.values():
+        for pointer in held.document["credentialStatus"]:
+            agent.lookup.forget(pointer["statusListCredential"])
+    report = await t.agents[DISMANTLER].lookup.verified(held.document)
+    assert report.reason == "It was revoked by its issuer."
+    others = {one.id for one in await _accreditations(t, DISMANTLER)}
+    marked = await t.read(AUTHORITY, lambda desk: {id for id in (held.id, *others) if desk.standing(id)})
+    assert marked == {held.id}
+    form: dict[str, object] = {"name": COLLECTOR, "roles": [COLLECTOR]}
+    done = await t.do(COLLECTOR, "apply-for-membership", AUTHORITY, **form)
+    await t.do(AUTHORITY, "accredit", done.thread)
+    again = (await _accreditations(t))[-1]
+    assert again.id != held.id
+    assert (await t.agents[DISMANTLER].lookup.verified(again.document)).verified
+
+
+async def _accreditations(t: Town, of: str = COLLECTOR) -> list[Held]:
+    return await t.read(AUTHORITY, lambda desk: desk.credentials(t.keys[of].did, "Accreditation"))
+
+
 async def test_who_resigned_is_struck_off_and_may_apply_again(t: Town) -> None:
     await t.do(COLLECTOR, "resign", await _membership(t, COLLECTOR), reason="retired")
     assert await _status(t, DISMANTLER, COLLECTOR) == "resigned"

@@ -110,6 +110,7 @@ class Town:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     town = Town(tmp_path_factory.mktemp("town"))
+    town.configs["Dita"] = config(town.folder / "Dita", "Dita", admin_port=0)
     for name in ROLES:
         await town.start(name)
     for inviter, invited in (("Authority", "Dita"), ("Authority", "Cole"), ("Cole", "Dita")):
@@ -136,6 +137,13 @@ async def test_who_connects_introduces_itself_and_may_join(town: Town) -> None:
         known = await town.known(one, other)
         assert known
         assert known.name == other
+
+
+async def test_an_agent_without_acapys_admin_api_accepts_invitations_too(town: Town) -> None:
+    """ACA-Py itself then gives its managers no way to send, and accepting would fail."""
+    assert town.configs["Dita"].admin_port == 0
+    for inviter in ("Authority", "Cole"):
+        assert await town.known("Dita", inviter)
 
 
 async def test_small_files_travel_inside_and_large_ones_are_fetched(town: Town) -> None:
