@@ -7,26 +7,37 @@ a cloud's metadata server for a stranger's file. Names are judged by what they r
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, InvalidURL, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
-from schemas.errors import Invalid
+from schemas.errors import Invalid, Unavailable, Unknown
+
+LOG = logging.getLogger(__name__)
 
 type Nearness = Literal["loopback", "link-local", "private", "public"]
 type Reach = Callable[[str, str], Awaitable[frozenset[Nearness]]]
 """How near a host that a peer's link names may be: `await reach(peer, host)`."""
 
 PUBLIC: frozenset[Nearness] = frozenset({"public"})
+EVERYWHERE: frozenset[Nearness] = frozenset({"loopback", "link-local", "private", "public"})
+
+_GONE = (404, 410)
 
 # Addresses whose last half is one of IPv4: RFC 6052 (NAT64), and RFC 4291's compatible ones.
 _CARRYING = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
+
+
+class Nearer(Invalid):
+    """A link leads nearer than is allowed."""
 
 
 async def public_only(peer: str, host: str) -> frozenset[Nearness]:
@@ -71,7 +82,7 @@ def host_of(link: str) -> str:
 def check_address(address: str, allowed: frozenset[Nearness]) -> None:
     """Raise `Invalid` for an address nearer than is allowed."""
     if nearness(address) not in allowed:
-        raise Invalid("the link to the file leads into a network we do not ask for others' files")
+        raise Nearer("the link to the file leads into a network we do not ask for others' files")
 
 
 def check_link(link: str, allowed: frozenset[Nearness]) -> None:
@@ -112,3 +123,45 @@ class Resolver(AbstractResolver):
     async def close(self) -> None:
         """Close."""
         await self._resolver.close()
+
+
+async def fetched(link: str, most: int, allowed: frozenset[Nearness], seconds: float) -> bytes:
+    """Return what stands at a link, up to `most` bytes of it, all within so many seconds; or raise a Fault.
+
+    No redirect is followed: a link in a statement must not lead to what its reader would not have asked for.
+    """
+    check_link(link, allowed)
+    try:
+        async with (
+            ClientSession(
+                connector=TCPConnector(resolver=Resolver(allowed)),
+                timeout=ClientTimeout(total=seconds),
+                cookie_jar=DummyCookieJar(),
+                headers={"Accept-Encoding": "identity"},
+                auto_decompress=False,
+            ) as http,
+            http.get(link, allow_redirects=False) as response,
+        ):
+            _check_answer(response.status)
+            content = bytearray()
+            async for data in response.content.iter_any():
+                content += data
+                if len(content) > most:
+                    raise Invalid("it is larger than {limit} bytes", limit=most)
+            return bytes(content)
+    except InvalidURL:
+        raise Invalid("it is no web address") from None
+    except TimeoutError:
+        raise Unavailable("its server does not answer in time") from None
+    except (ClientError, OSError, ValueError) as error:
+        LOG.info("a lookup failed: %s", type(error).__name__)
+        raise Unavailable("its server cannot be reached") from error
+
+
+def _check_answer(status: int) -> None:
+    if status in _GONE:
+        raise Unknown("its server has no such thing")
+    if 300 <= status < 400:  # noqa: PLR2004
+        raise Invalid("its server sends us elsewhere, where we do not go")
+    if status != 200:  # noqa: PLR2004
+        raise Unavailable("its server answered {status}", status=status)

@@ -18,9 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, InvalidURL, TCPConnector
-
-from agents.links import PUBLIC, Nearness, Resolver, around, check_link, host_of
+from agents.links import EVERYWHERE, PUBLIC, Nearness, around, fetched, host_of
 from agents.ports import Copy, Desk, Fetch, Store
 from agents.role import Change
 from credentials import seals, strict, webvh
@@ -54,8 +52,6 @@ MOST_AT_ONCE = 16
 MOST_ROUNDS = 16
 
 _KEYS = KeyResolver()
-_EVERYWHERE: frozenset[Nearness] = frozenset({"loopback", "link-local", "private", "public"})
-_GONE = (404, 410)
 
 
 class Wanting(Exception):
@@ -63,57 +59,20 @@ class Wanting(Exception):
 
 
 class Web:
-    """Fetches over HTTP: from public addresses, from where we are ourselves, and from the registry.
-
-    No redirect is followed: a URL in a statement must not lead to what its reader would not have asked for.
-    """
+    """Fetches over HTTP: from public addresses, from where we are ourselves, and from the registry."""
 
     def __init__(self, home: str = "", registry: str = "", *, timeout_s: float = 10.0) -> None:
         self._home = home
         self._registry = registry.rstrip("/")
-        self._timeout = ClientTimeout(total=timeout_s)
+        self._timeout_s = timeout_s
 
     async def get(self, url: str, most: int, /) -> bytes:
         """Return what stands at a URL, up to `most` bytes of it, or raise a Fault."""
-        allowed = await self._allowed(url)
-        check_link(url, allowed)
-        try:
-            async with (
-                ClientSession(
-                    connector=TCPConnector(resolver=Resolver(allowed)),
-                    timeout=self._timeout,
-                    cookie_jar=DummyCookieJar(),
-                    headers={"Accept-Encoding": "identity"},
-                    auto_decompress=False,
-                ) as http,
-                http.get(url, allow_redirects=False) as response,
-            ):
-                self._check(response.status)
-                content = bytearray()
-                async for data in response.content.iter_any():
-                    content += data
-                    if len(content) > most:
-                        raise Invalid("it is larger than {limit} bytes", limit=most)
-                return bytes(content)
-        except InvalidURL:
-            raise Invalid("it is no web address") from None
-        except TimeoutError:
-            raise Unavailable("its server does not answer in time") from None
-        except (ClientError, OSError, ValueError) as error:
-            LOG.info("a lookup failed: %s", type(error).__name__)
-            raise Unavailable("its server cannot be reached") from error
-
-    def _check(self, status: int) -> None:
-        if status in _GONE:
-            raise Unknown("its server has no such thing")
-        if 300 <= status < 400:  # noqa: PLR2004
-            raise Invalid("its server sends us elsewhere, where we do not go")
-        if status != 200:  # noqa: PLR2004
-            raise Unavailable("its server answered {status}", status=status)
+        return await fetched(url, most, await self._allowed(url), self._timeout_s)
 
     async def _allowed(self, url: str) -> frozenset[Nearness]:
         if self._registry and url.startswith(self._registry + "/"):
-            return _EVERYWHERE
+            return EVERYWHERE
         return PUBLIC | await around(host_of(self._home)) if self._home else PUBLIC
 
 

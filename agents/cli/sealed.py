@@ -1,8 +1,6 @@
 """Checking whatever is sealed, wherever it comes from, without an agent and believing nobody in between."""
 
-import http.client
-import socket
-import ssl
+import asyncio
 import sys
 import time
 from collections.abc import Mapping
@@ -21,9 +19,6 @@ from schemas.errors import Fault, Invalid, Unavailable, Unknown
 MAX_BYTES: Final = webvh.MAX_CHARACTERS
 MAX_FETCHES: Final = 100
 PATIENCE_S: Final = 60.0
-_CHUNK = 1 << 16
-_FOUND = (200, 203)
-_GONE = (404, 410)
 
 
 @dataclass
@@ -31,7 +26,7 @@ class Web:
     """Fetches what a check needs: so much, so long, and from a public address or where the user said.
 
     What is fetched is named by whoever sealed the thing, so an unnamed host inside the user's network is
-    left alone, and no redirect is followed.
+    left alone.
     """
 
     hosts: Mapping[str, str] = field(default_factory=dict)
@@ -67,56 +62,23 @@ class Web:
         return self.fetched[url]
 
     def _got(self, url: str, *, public: bool) -> bytes:
-        parts = _split(url)
+        from agents.links import EVERYWHERE, PUBLIC, Nearer, fetched  # aiohttp behind it, needed here only
+
+        allowed = PUBLIC if public else EVERYWHERE
         try:
-            connection = self._connected(parts.hostname or "", parts.port, parts.scheme, public)
-            try:
-                headers = {"User-Agent": "meguri-cli", "Accept": "*/*", "Accept-Encoding": "identity"}
-                connection.request("GET", _target(url), headers=headers)
-                return self._read(connection.getresponse(), url)
-            finally:
-                connection.close()
-        except TimeoutError:
-            raise Unavailable("{url} did not answer in time", url=url) from None
-        except (OSError, http.client.HTTPException) as error:
-            why = getattr(error, "strerror", "") or str(error) or type(error).__name__
-            raise Unavailable("{url} cannot be fetched: {why}", url=url, why=why) from error
-
-    def _connected(
-        self, host: str, port: int | None, scheme: str, public: bool
-    ) -> http.client.HTTPConnection:
-        wire = socket.create_connection((host, port or (443 if scheme == "https" else 80)), self._left())
-        if public:
-            from agents.links import nearness  # aiohttp behind it, needed for strangers' links only
-
-            if nearness(wire.getpeername()[0]) != "public":
-                wire.close()
-                raise Invalid("{host} is inside our network; say where it is with --at", host=host)
-        connection = http.client.HTTPConnection(host, port)
-        connection.sock = (
-            ssl.create_default_context().wrap_socket(wire, server_hostname=host)
-            if scheme == "https"
-            else wire
-        )
-        return connection
-
-    def _read(self, answer: http.client.HTTPResponse, url: str) -> bytes:
-        if answer.status in _GONE:
-            raise Unknown("there is nothing at {url}", url=url)
-        if answer.status not in _FOUND:
-            raise Unavailable("{url} answered {status}", url=url, status=answer.status)
-        parts: list[bytes] = []
-        while part := answer.read1(_CHUNK):
-            parts.append(part)
-            if sum(map(len, parts)) > self.max_bytes:
-                raise Invalid("what is at {url} is larger than {limit} bytes", url=url, limit=self.max_bytes)
-            self._left()
-        return b"".join(parts)
+            return asyncio.run(fetched(url, self.max_bytes, allowed, self._left()))
+        except Nearer:
+            host = _split(url).hostname
+            raise Invalid("{host} is inside our network; say where it is with --at", host=host) from None
+        except Unknown as fault:
+            raise Unknown("{url} cannot be fetched: {why}", url=url, why=fault) from fault
+        except Fault as fault:
+            raise Unavailable("{url} cannot be fetched: {why}", url=url, why=fault) from fault
 
     def _left(self) -> float:
         left = self._until - time.monotonic()
         if left <= 0:
-            raise TimeoutError
+            raise Unavailable("its server does not answer in time")
         return left
 
 
