@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agents.lookup import Known
+from agents.lookup import MOST_FOR_ONE, Known
 from agents.ports import Desk, Entry, Fetch, Question, Source
 from agents.role import Books
 from agents.service import Agent, roles_of
@@ -104,6 +104,12 @@ def entry_of(document: Mapping[str, Any], type_: str, issuer: str) -> Entry:
         digest=digest(document),
         words=frozenset(sorted(words)[:MOST_WORDS] if len(words) > MOST_WORDS else words),
     )
+
+
+def _issuer(document: Mapping[str, Any]) -> str:
+    """Return whom an unchecked document names as its issuer, or nothing."""
+    named = document.get("issuer")
+    return str(named.get("id", "") if isinstance(named, Mapping) else named or "")
 
 
 def _of_model(entry: Entry, model: str) -> Entry:
@@ -386,7 +392,7 @@ class Harvest:
             found = await self.agent.store.read(lambda desk: self._judge(desk, known, issuer, page, told))
             return found, told
 
-        found, told = await self.agent.lookup.with_known(run)
+        found, told = await self.agent.lookup.with_known(run, most=MOST_FOR_ONE)
         came.indexed += told.indexed
         came.removed += told.removed
         came.refused |= told.refused
@@ -415,9 +421,10 @@ class Harvest:
     def _checked(self, desk: Desk, known: Known, issuer: str, id: str, document: dict[str, Any]) -> Entry:
         if document.get("id") != id:
             raise Invalid("it has another id than the feed says")
-        type_, by = self.agent.check(document, desk, known)
-        if by != issuer:
+        # Before it is checked: a site shall not have us look up whomever it names.
+        if (by := _issuer(document)) != issuer:
             raise Forbidden("it is a statement of another issuer: {did}", did=by[:120])
+        type_, _ = self.agent.check(document, desk, known)
         if not desk.framework().may_publish(type_):
             raise Forbidden("the framework does not let “{type}” be shown to everyone", type=type_)
         claim = document["credentialSubject"]

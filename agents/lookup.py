@@ -50,6 +50,9 @@ USABLE = timedelta(days=1)
 MOST_KEPT = 1024
 MOST_AT_ONCE = 16
 MOST_ROUNDS = 16
+MOST_FOR_A_CHECK = 1000
+MOST_FOR_ONE = 100
+"""How many DIDs and lists are looked up for one check, and for one document or one issuer's page."""
 
 _KEYS = KeyResolver()
 
@@ -102,8 +105,9 @@ class Known:
     `seen` is for whoever checks, to note which credentials were found in another standing than before.
     """
 
-    def __init__(self, lookup: "Lookup") -> None:
+    def __init__(self, lookup: "Lookup", most: int = MOST_FOR_A_CHECK) -> None:
         self._lookup = lookup
+        self._room = most
         self._found: dict[str, Kept] = {}
         self.wanted: set[str] = set()
         self.trouble: Unavailable | None = None
@@ -152,10 +156,14 @@ class Known:
         raise type(kept.value)(kept.value.template, **kept.value.values)
 
     async def complete(self) -> None:
-        """Look up what was wanted."""
-        wanted, self.wanted, self.trouble = self.wanted, set(), None
-        found = await asyncio.gather(*(self._lookup.look(name) for name in wanted))
-        self._found.update(zip(wanted, found, strict=True))
+        """Look up what was wanted; raise `Unavailable` where that is more than anyone may have us ask for."""
+        wanted, self.wanted, self.trouble = sorted(self.wanted), set(), None
+        some = wanted[: self._room]
+        self._room -= len(some)
+        found = await asyncio.gather(*(self._lookup.look(name) for name in some))
+        self._found.update(zip(some, found, strict=True))
+        if len(some) < len(wanted):
+            raise Unavailable("too much would have to be looked up")
 
 
 class Lookup:
@@ -188,12 +196,12 @@ class Lookup:
         """Return what one check may look at."""
         return Known(self)
 
-    async def with_known[T](self, run: Callable[[Known], Awaitable[T]]) -> T:
+    async def with_known[T](self, run: Callable[[Known], Awaitable[T]], *, most: int = MOST_FOR_A_CHECK) -> T:
         """Run what checks statements until nothing that it needs is wanting, and return its result.
 
         `run` either goes through to its end or, where it would leave something behind, raises `Wanting`.
         """
-        known = Known(self)
+        known = Known(self, most)
         for _ in range(MOST_ROUNDS):
             try:
                 found = await run(known)
@@ -209,9 +217,12 @@ class Lookup:
         """Report on a sealed document, its status included; `asked` is handed on to `seals.verify`."""
 
         async def run(known: Known) -> Report:
-            return seals.verify(sealed, known, now=self.clock(), statuses=known.status_list, **asked)
+            # A presentation of a thousand credentials takes a while; others go on meanwhile.
+            return await asyncio.to_thread(
+                seals.verify, sealed, known, now=self.clock(), statuses=known.status_list, **asked
+            )
 
-        return await self.with_known(run)
+        return await self.with_known(run, most=MOST_FOR_ONE)
 
     async def site(self, did: str) -> str:
         """Return the site that a DID names for its holder's files, or nothing."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from agents import standing
-from agents.web.gate import AS_PROGRAM, context_of, is_here, json_of, must_be
+from agents.web.gate import AS_PROGRAM, Handler, Pace, context_of, is_here, json_of, must_be
 from agents.web.problems import Problem, as_json
 from agents.web.rest import answer
 from credentials import envelope, form, integrity, jwt, rdf, seals, status
@@ -19,6 +19,8 @@ from credentials.report import Check, Report
 from schemas.errors import Forbidden, Invalid, Unknown
 
 EXAMPLES: Final = "https://www.w3.org/ns/credentials/examples/v2"
+MOST_A_MINUTE: Final = 120
+"""So often a network elsewhere may have something verified: for each we look up what strangers name."""
 ISSUED, VERIFIED, REFUSED, MALFORMED = 201, 200, 400, 422
 
 _SYNTAX = frozenset(
@@ -160,6 +162,17 @@ def _object(body: Mapping[str, Any], name: str, *, needed: bool = True) -> dict[
 
 def add_vc_api(app: web.Application) -> None:
     """Add the three addresses to the site."""
+    pace = Pace(MOST_A_MINUTE)
+
+    def paced(handler: Handler) -> Handler:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            request[AS_PROGRAM] = True
+            if not is_here(request):
+                pace.step(request)
+            return await handler(request)
+
+        return answer
+
     app.router.add_post("/credentials/issue", issue)
-    app.router.add_post("/credentials/verify", verify_credential)
-    app.router.add_post("/presentations/verify", verify_presentation)
+    app.router.add_post("/credentials/verify", paced(verify_credential))
+    app.router.add_post("/presentations/verify", paced(verify_presentation))

@@ -11,16 +11,19 @@ from typing import Any
 import pytest
 
 from agents.harvest import Harvest, Harvested, Search
+from agents.lookup import MOST_FOR_ONE
 from agents.ports import Desk, Entry
 from agents.role import Issue
 from agents.service import _Change
 from agents.web.public import FeedEntry, FeedPage
+from credentials import status
 from credentials.integrity import seal
 from credentials.vc import credential
 from schemas.claims import CONTEXT, Claim, DiagnosisResult, HandlingRecord, ItemIdentity
 from schemas.errors import Fault, Forbidden, Invalid, Unavailable, Unknown
 from schemas.events import Event
 from schemas.items import item_uri, mint
+from tests.agents.pages import Pages
 from tests.agents.web.world import House, Street, admit
 from tests.fakes import until
 
@@ -240,7 +243,7 @@ async def test_each_wrong_statement_is_refused_with_its_reason_and_the_rest_goes
     reasons = {
         "urn:x:changed": "signature is wrong",
         theirs: "another issuer",
-        "urn:x:posed": "does not verify",
+        "urn:x:posed": "another issuer",
         "urn:x:record": "HandlingRecord",
         "urn:x:kind": "cannot",
         "urn:x:items": "two items",
@@ -256,6 +259,45 @@ async def test_each_wrong_statement_is_refused_with_its_reason_and_the_rest_goes
     (source, _) = await scene.authority.store.read(lambda desk: desk.index.sources())
     assert source.refused.keys() == reasons.keys()
     assert source.at is not None
+
+
+async def test_a_site_has_us_look_up_nobody_and_few_lists(scene: Scene) -> None:
+    house, code = scene.collector, mint("pack")
+    subject = {"id": item_uri(house.did, code), "item": code, "kind": "pack", "model": "x"}
+    scid = "Qm" + "1" * 44
+    strangers = [
+        document(house, "ItemIdentity", subject, f"urn:x:{n}", issuer=f"did:webvh:{scid}:bank{n}.example")
+        for n in range(50)
+    ]
+    pages = Pages()
+    scene.authority.agent.lookup.fetch = pages
+    await scene.show(house, *strangers)
+    came = (await scene.read())[house.did]
+    assert (came.problem, len(came.refused), pages.asked) == ("", 50, [])
+    many = [
+        seal(
+            credential(
+                house.did,
+                ("ItemIdentity",),
+                subject,
+                id=f"urn:x:{n}",
+                valid_from=NOON,
+                contexts=(CONTEXT,),
+                status=[
+                    status.entry(f"https://bank{n}.example/{m}", 1, "revocation")
+                    for m in range(status.MAX_ENTRIES)
+                ],
+            ),
+            house.agent.signer,
+            created=NOON,
+        )
+        for n in range(50)
+    ]
+    await scene.harvest.agent.store.write(lambda desk: desk.index.clear())
+    await scene.show(house, *many)
+    came = (await scene.read())[house.did]
+    assert came.problem == "too much would have to be looked up"
+    assert len(pages.asked) == MOST_FOR_ONE
 
 
 async def test_a_statement_that_is_wrong_now_is_found_no_more(scene: Scene) -> None:

@@ -14,7 +14,18 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.lookup import LATEST, MOST_KEPT, MOST_LIST, SOONEST, USABLE, Known, Lookup, Wanting, Web
+from agents.lookup import (
+    LATEST,
+    MOST_FOR_ONE,
+    MOST_KEPT,
+    MOST_LIST,
+    SOONEST,
+    USABLE,
+    Known,
+    Lookup,
+    Wanting,
+    Web,
+)
 from agents.ports import Copy, Desk
 from agents.store import SqlStore
 from agents.store import desk as desk_module
@@ -22,7 +33,7 @@ from credentials import status
 from credentials.integrity import seal
 from credentials.keys import LocalSigner
 from credentials.resolution import did_document
-from credentials.vc import credential
+from credentials.vc import credential, presentation
 from schemas.errors import Fault, Invalid, Unavailable, Unknown
 from tests.agents.clock import Clock
 from tests.agents.pages import Pages
@@ -69,6 +80,23 @@ async def test_a_list_is_fetched_once_however_many_ask_at_once(clock: Clock) -> 
     reasons = await asyncio.gather(*(words(lookup, diagnosis(clock(), index)) for index in range(20)))
     assert set(reasons) == {""}
     assert pages.asked == [LIST]
+
+
+async def test_a_document_has_us_ask_only_so_many(clock: Clock) -> None:
+    def one(number: int) -> dict[str, Any]:
+        entry = status.entry(f"{LIST}/{number}", 1, "revocation")
+        payload = credential(
+            ISSUER.did, [], {"soh": 0.9}, id=f"urn:x:{number}", valid_from=clock(), status=[entry]
+        )
+        return seal(payload, ISSUER, created=clock())
+
+    shown = presentation(ISSUER.did, [one(number) for number in range(MOST_FOR_ONE + 50)])
+    pages = Pages()
+    lookup = Lookup(pages, clock=clock)
+    sealed = seal(shown, ISSUER, created=clock(), purpose="authentication")
+    with pytest.raises(Unavailable, match="too much"):
+        await lookup.verified(sealed)
+    assert len(pages.asked) == MOST_FOR_ONE
 
 
 async def test_what_is_asked_for_does_not_tell_which_credential_is_looked_at(clock: Clock) -> None:

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from agents import accounts
 from agents.role import Rank
 from agents.web import site
-from agents.web.vcapi import contexts
+from agents.web.vcapi import MOST_A_MINUTE, contexts
 from credentials import integrity, jwt, rdf
 from credentials.form import V2
 from credentials.keys import LocalSigner
@@ -131,6 +131,16 @@ async def test_a_presentation_answers_its_challenge(house: House) -> None:
         assert (await told(client, "/presentations/verify", {"verifiablePresentation": 1}))[0] == 422
         odd = {"verifiablePresentation": inner, "options": {"challenge": 1}}
         assert (await told(client, "/presentations/verify", odd))[0] == 422
+
+
+async def test_who_has_things_verified_from_elsewhere_without_end_waits(house: House) -> None:
+    async with programs(house) as client:
+        elsewhere = {"Host": "agent.example"}
+        for expected in [422] * MOST_A_MINUTE + [429]:
+            async with client.post("/credentials/verify", json={}, headers=elsewhere) as answer:
+                assert answer.status == expected
+        assert answer.content_type == "application/problem+json"
+        assert (await told(client, "/credentials/verify", {}))[0] == 422
 
 
 async def test_it_is_off_unless_configured(house: House) -> None:
