@@ -1,5 +1,6 @@
 """Measurements in and out of the books, as files that other programs write and read: CSV and JSON."""
 
+from asyncio import to_thread
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,7 +34,7 @@ async def take_in(agent: Agent, content: bytes, *, user: str, rank: Rank) -> Int
     if len(content) > MOST_BYTES:
         raise Invalid("the file is larger than {limit} MB", limit=MOST_BYTES >> 20)
     taken, known, refused = list[str](), list[str](), dict[str, str]()
-    for measured in parse(content):
+    for measured in await to_thread(parse, content):  # a large file takes seconds
         # However it came in before, by another file or from our own racks: once is enough.
         before = await agent.store.read(partial(held, cells=[measured.cell]))
         if any(one.digest == measured.digest for one in before):
