@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
+from uuid import uuid4
 
 from agents.acapy.courier import Declined, Postman, Speller, Timing, Unreachable, Unroutable
 from agents.acapy.inbound import Letterbox, Line
@@ -18,15 +19,18 @@ from agents.acapy.wire import BUNDLE_TYPE, loads
 from agents.evidence import Fetcher, Vault
 from agents.lookup import Lookup
 from agents.ports import Desk, Letter
-from agents.role import Company, Peer
+from agents.role import Company, Held, Peer
 from agents.roles import play
 from agents.service import Agent
 from agents.store import SqlStore, open_store
 from agents.words import translate
+from credentials.integrity import seal
 from credentials.keys import LocalSigner
-from schemas.claims import Member, MembershipRegister
+from credentials.vc import credential, digest
+from schemas.claims import CONTEXT, Accreditation, Member, MembershipRegister
 from tests.agents.pages import Sites
 
+AUTHORITY = LocalSigner.generate()
 FAST = Timing(receipt_s=0.05, shortest_s=0.01, longest_s=0.1, gather_s=0.002, knock_rest_s=0.02)
 
 
@@ -82,11 +86,29 @@ class House:
             Member(did=one.signer.did, name=one.name, roles=one.roles, status="accredited", since=since)
             for one in houses
         )
-        register = MembershipRegister(did="did:key:authority", version=1, members=members)
+        register = MembershipRegister(did=AUTHORITY.did, version=1, members=members)
+        own = Accreditation(did=self.signer.did, name=self.name, roles=self.roles, framework="of the street")
+        document = seal(
+            credential(
+                AUTHORITY.did,
+                ("Accreditation",),
+                {"id": own.did} | own.model_dump(mode="json"),
+                id=f"urn:uuid:{uuid4()}",
+                valid_from=since,
+                contexts=(CONTEXT,),
+            ),
+            AUTHORITY,
+            created=since,
+        )
+        held = Held(
+            document["id"], "Accreditation", own.did, AUTHORITY.did, since, digest(document), document, "-"
+        )
 
         def work(desk: Desk) -> None:
             desk.set("authority", register.did)
             desk.set("register", register.model_dump_json())
+            if not desk.credentials(own.did, "Accreditation"):
+                desk.keep_credential(held)
 
         await self.store.write(work)
 

@@ -40,11 +40,12 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "people": ("invite", "join", "login", "logout", "whoami", "users", "token"),
     "soh": ("soh", "models", "measure"),
     "station": ("station", "measurements"),
-    "identity": ("did", "registry"),
+    "identity": ("did",),
     "plots": ("lifetime", "warranty"),
     "running": ("init", "start", "ready", "first-link", "rack", "completion", "openapi", "version"),
 }
 WHERE: Final = {name: room for room, names in ROOMS.items() for name in names}
+assert len(WHERE) == sum(map(len, ROOMS.values())), "one command in two rooms"
 SECTIONS: Final = (
     "Look",
     "Begin",

@@ -1,4 +1,4 @@
-"""The company's own DID, and at the authority the names in its registry."""
+"""The company's own DID."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -112,49 +112,4 @@ def deactivate(call: Call, confirm: str) -> None:
     _shown(call, call.client.post("/did/deactivate", {"confirm": confirm.strip()}))
 
 
-# The authority's registry
-
-
-def _list_names(call: Call) -> None:
-    found = call.client.get("/registrations")
-
-    def draw(paper: Paper) -> None:
-        if not found:
-            paper.line(faint(call.say("no company is registered yet")))
-        heads = [call.say(head) for head in ("name", "DID", "code good until")]
-        paper.table(
-            heads,
-            [(one["name"], one["did"], local(one["expires"]) if one["expires"] else "") for one in found],
-            flexible=1,
-        )
-
-    call.show(found, draw)
-
-
-registry: Group = group("registry", _list_names, "The registry of DIDs, at the authority: its names.")
-
-
-@registry.add(
-    "admit",
-    argument("name", "The name that the company will have in its DID."),
-    option("--days", "How long the code is good.", type=click.IntRange(1, 90), default=7, show_default=True),
-)
-def admit(call: Call, name: str, days: int) -> None:
-    """Admit a company under a name; prints the one-time code that it starts with."""
-    found = call.client.post("/registrations", {"name": name, "days": days})
-
-    def draw(paper: Paper) -> None:
-        paper.line(found["code"])
-        call.note("give it to the company: it starts with MEGURI_REGISTRATION set to this code")
-
-    call.show(found, draw)
-
-
-@registry.add("dismiss", argument("name", "The name."))
-def dismiss(call: Call, name: str) -> None:
-    """End the code that was given for a name."""
-    call.client.ask("DELETE", f"{API}/registrations/{quote(name, safe='')}")
-    call.show({"dismissed": name}, lambda paper: paper.line(good("✓ "), name))
-
-
-COMMANDS: Final = {one.name: one for one in (did, registry)}
+COMMANDS: Final = {did.name: did}

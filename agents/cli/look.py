@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import click
 
@@ -631,7 +631,8 @@ def verify(
     from agents.cli.sealed import Source, Web, examine, hosts  # cryptography behind it, needed here only
 
     try:
-        web = Web(hosts(at), offline)
+        own = call.where[0]  # what our own agent issued has its status list there
+        web = Web(({urlsplit(own).netloc.lower(): own.rstrip("/")} if own else {}) | hosts(at), offline)
         verdict = examine(
             Source.of(source, web), web, now=datetime.now(UTC), challenge=challenge, domain=domain
         )

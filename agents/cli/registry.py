@@ -1,4 +1,4 @@
-"""What companies have published: searching it, and reading it from their sites."""
+"""The registry: what companies have published, and at the authority the names in their DIDs."""
 
 import time
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import click
 
 from agents.cli import drawing
 from agents.cli.call import ITEMS, PEERS, Call, argument, command, group, option
+from agents.cli.client import API
 from agents.cli.paper import Paper, bad, faint, good, local, loud
 
 SECTION: Final = "Publication"
@@ -73,7 +74,7 @@ def _drawn(call: Call, paper: Paper, found: Mapping[str, Any]) -> None:
             paper.line("    ", call.say("refused: {id}", id=id), "  ", bad(call.told(why)))
 
 
-REGISTRY = group("registry", _sources, "The issuers whose published statements are indexed here.")
+REGISTRY = group("registry", _sources, "What others publish, indexed here; at the authority their DIDs too.")
 
 
 @REGISTRY.add(
@@ -112,6 +113,50 @@ def _wait(call: Call) -> None:
     while call.client.get("/registry/sources")["running"]:
         time.sleep(PAUSE_S)
     _sources(call)
+
+
+# The registry of DIDs, at the authority
+
+
+@REGISTRY.add("names")
+def names(call: Call) -> None:
+    """List the companies that have a DID here, and the codes that are open."""
+    found = call.client.get("/registrations")
+
+    def draw(paper: Paper) -> None:
+        if not found:
+            paper.line(faint(call.say("no company is registered yet")))
+        heads = [call.say(head) for head in ("name", "DID", "code good until")]
+        paper.table(
+            heads,
+            [(one["name"], one["did"], local(one["expires"]) if one["expires"] else "") for one in found],
+            flexible=1,
+        )
+
+    call.show(found, draw)
+
+
+@REGISTRY.add(
+    "admit",
+    argument("name", "The name that the company will have in its DID."),
+    option("--days", "How long the code is good.", type=click.IntRange(1, 90), default=7, show_default=True),
+)
+def admit(call: Call, name: str, days: int) -> None:
+    """Admit a company under a name; prints the one-time code that it starts with."""
+    found = call.client.post("/registrations", {"name": name, "days": days})
+
+    def draw(paper: Paper) -> None:
+        paper.line(found["code"])
+        call.note("give it to the company: it starts with MEGURI_REGISTRATION set to this code")
+
+    call.show(found, draw)
+
+
+@REGISTRY.add("dismiss", argument("name", "The name."))
+def dismiss(call: Call, name: str) -> None:
+    """End the code that was given for a name."""
+    call.client.ask("DELETE", f"{API}/registrations/{quote(name, safe='')}")
+    call.show({"dismissed": name}, lambda paper: paper.line(good("✓ "), name))
 
 
 COMMANDS: Final = {"search": search, "registry": REGISTRY}

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Literal
 
+from markupsafe import Markup
 from pydantic import Field
 
 from agents.ports import Desk, Sight, Spot
@@ -170,7 +171,7 @@ def _see_to(desk: Desk, load: Load) -> list[str]:
     return list(words)
 
 
-def drawn(sweeps: Iterable[SweepView], titles: tuple[str, str]) -> tuple[str, str]:
+def drawn(sweeps: Iterable[SweepView], titles: tuple[str, str]) -> tuple[Markup, Markup]:
     """Draw the spectra: Nyquist and Bode, each as SVG that holds nothing but what is escaped here."""
     return _drawn(
         tuple(
@@ -187,5 +188,5 @@ def drawn(sweeps: Iterable[SweepView], titles: tuple[str, str]) -> tuple[str, st
 
 
 @lru_cache(maxsize=4)  # many may look at once
-def _drawn(traces: tuple[Trace, ...], titles: tuple[str, str]) -> tuple[str, str]:
-    return nyquist(traces, titles[0]), bode(traces, titles[1])
+def _drawn(traces: tuple[Trace, ...], titles: tuple[str, str]) -> tuple[Markup, Markup]:
+    return Markup(nyquist(traces, titles[0])), Markup(bode(traces, titles[1]))

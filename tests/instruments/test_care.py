@@ -146,7 +146,7 @@ def test_what_is_no_analysis_is_refused() -> None:
 
 def test_the_page_shows_a_record_that_is_read() -> None:
     page = (Path(__file__).parents[2] / "docs" / "diagnosis.md").read_text("utf-8")
-    (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.M | re.S)
+    (example,) = re.findall(r"^```toml\n((?:(?!```).)*zero_adjustment.*?)^```", page, re.M | re.S)
     care = read(example + "[limits]\nrelay_life = 5\nzero_valid_h = 8\ncalibration_notice_d = 10\n")
     assert care.zero_adjustments["Z-0511"].meter_serial in care.calibrated_until
     assert (care.limits.relay_life, care.limits.zero_valid) == (5, timedelta(hours=8))

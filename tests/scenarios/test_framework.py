@@ -281,7 +281,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         (changed("statuses/accredited/may_deal", False), "nobody could deal"),
         (
             changed("methods", [dict(rules()["methods"][0], code_digest="sha256:00")]),
-            "does not have: gp-linear",
+            f"does not have: {rules()['methods'][0]['name']}",
         ),
         (changed("suites/issue", ["vc+jwt"]), "does not allow the seal"),
         (changed("colour", "green"), "colour: Extra inputs"),
