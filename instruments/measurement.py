@@ -10,6 +10,7 @@ from typing import Any
 
 import rfc8785
 
+from instruments.analyser import Analysis
 from instruments.bt4560 import Rate
 from instruments.commands import Identity
 from instruments.transport import transcript_digest
@@ -201,7 +202,7 @@ class Skipped:
         return values
 
 
-type Outcome = Measurement | Skipped
+type Outcome = Measurement | Analysis | Skipped
 
 
 def _of(kind: Any, value: Any) -> None:

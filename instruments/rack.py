@@ -30,6 +30,7 @@ OPEN_FIGURE = 1e10
 OVER_FIGURE = 1e9
 CHECK_HZ = 1000.0
 STEP_SHARE = 0.03
+ANALYSIS_S, ANALYSIS_SPREAD_PCT, ANALYSIS_HALF_PCT = 10.0, 1.0, 1.6
 """How far a stepping contact jumps, relative to the cell's impedance at 1 kHz."""
 COMMAND_ERROR, EXECUTION_ERROR, POWER_ON = 32, 16, 128
 RATES: Mapping[str, Rate] = {"FAST": "FAST", "MED": "MED", "SLOW": "SLOW"}
@@ -72,6 +73,7 @@ class RackCell:
     soc_pct: float = 50.0
     trouble: Trouble | None = None
     contact_ohm: float = 0.0
+    soh_pct: float | None = None  # where it is known; an analyser has nothing to say without it
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ type Handler = Callable[[Sequence[str]], Awaitable[str | None]]
 class Box:
     """One instrument's front: it splits messages into commands, matches both forms, keeps the registers."""
 
-    name = "BOX"
+    maker, name = "HIOKI", "BOX"
 
     def __init__(self, serial: str) -> None:
         self.serial = serial
@@ -170,7 +172,7 @@ class Box:
             writer.close()
 
     async def _identify(self, _: Sequence[str]) -> str:
-        return f"HIOKI,{self.name},{self.serial},SIMULATED"
+        return f"{self.maker},{self.name},{self.serial},SIMULATED"
 
     async def _clear(self, _: Sequence[str]) -> None:
         self.events = 0
@@ -401,6 +403,42 @@ class MeterBox(Box):
         return figures(*shape.get(self.function, (resistance, reactance, voltage)))
 
 
+class AnalyserBox(Box):
+    """The fast analyser's side of the rack: right within a point or so, about 10 s a cell."""
+
+    maker, name = "MEGURI", "FAST-ANALYSER"
+
+    def __init__(self, rack: "Rack", serial: str) -> None:
+        super().__init__(serial)
+        self.rack = rack
+        self.on(":ANALyse?", self._analyse)
+
+    async def _analyse(self, _: Sequence[str]) -> str:
+        """Say what the connected cell's state of health is, as its contacts and its troubles allow."""
+        rack = self.rack
+        await rack.work(ANALYSIS_S)
+        cell = rack.cells.get(rack.closed) if rack.closed is not None else None
+        if cell is None or cell.soh_pct is None:
+            return "OPEN"
+        match cell.trouble:
+            case Trouble.OPEN | Trouble.SENSE_OPEN:
+                return "OPEN"
+            case Trouble.REVERSED:
+                return "REVERSED"
+            case Trouble.OVER_RANGE | Trouble.RETURN_CABLE:
+                return "OVER"
+            case Trouble.SILENT:
+                await asyncio.Event().wait()
+            case Trouble.GARBAGE:
+                return rack.garbage()
+            case Trouble.DISCONNECT:
+                raise HangUp
+        shown = max(cell.soh_pct + float(rack.random.normal(0.0, ANALYSIS_SPREAD_PCT)), 0.0)
+        low, high = max(shown - ANALYSIS_HALF_PCT, 0.0), shown + ANALYSIS_HALF_PCT
+        resistance = cell.spectrum.impedance(CHECK_HZ).real + cell.contact_ohm
+        return f"{shown:.1f},{low:.1f},{high:.1f},{resistance:.5f},{cell.ocv_v:.3f}"
+
+
 def figures(*values: float) -> str:
     """Write figures as the meter does: `+1.06571E-03`."""
     return ",".join(f"{value:+.5E}" for value in values)
@@ -429,6 +467,7 @@ class Rack:
     relay_counts: dict[int, int] = field(default_factory=dict)
     meter_resource: str = ""
     switch_resource: str = ""
+    analyser_resource: str = ""
 
     def __post_init__(self) -> None:
         self.random = np.random.default_rng(self.seed)
@@ -459,8 +498,12 @@ class Rack:
         self.switch_trouble, self.switch_strike = trouble, self.switch_messages + after
 
     def resources(self) -> dict[str, str]:
-        """Return the two VISA resource names."""
-        return {"meter": self.meter_resource, "switch": self.switch_resource}
+        """Return the VISA resource names of the instruments."""
+        return {
+            "meter": self.meter_resource,
+            "switch": self.switch_resource,
+            "analyser": self.analyser_resource,
+        }
 
 
 @asynccontextmanager
@@ -475,10 +518,11 @@ async def serve(
     host: str = "127.0.0.1",
     meter_port: int = 0,
     switch_port: int = 0,
+    analyser_port: int = 0,
     meter: Meter | None = None,
     mainframe: Mainframe | None = None,
 ) -> AsyncIterator[Rack]:
-    """Put both instruments on the network for as long as the context lasts; port 0 takes a free one.
+    """Put the instruments on the network for as long as the context lasts; port 0 takes a free one.
 
     `noise` is the standard deviation of a reading relative to |Z|, `time_scale` the factor on all times; a
     trouble that strikes does so within the first `strike_within` readings of a channel.
@@ -510,6 +554,8 @@ async def serve(
         stack.callback(meter_server.close)
         switch_server, rack.switch_resource = await listen(SwitchBox(rack, serial), switch_port)
         stack.callback(switch_server.close)
+        analyser_server, rack.analyser_resource = await listen(AnalyserBox(rack, serial), analyser_port)
+        stack.callback(analyser_server.close)
         try:
             yield rack
         finally:
@@ -533,11 +579,13 @@ def populate(
     relays = (mainframe or Mainframe()).relays()
     if len(codes) > len(relays):
         raise Invalid("{cells} cells do not fit {channels} channels", cells=len(codes), channels=len(relays))
-    spectra: list[Spectrum] = (
-        [aged.circuit for aged in circuits()] if data is None else list(replays(data).values())
+    spectra: list[tuple[Spectrum, float | None]] = (
+        [(aged.circuit, aged.soh_pct) for aged in circuits()]
+        if data is None
+        else [(replay, None) for replay in replays(data).values()]
     )
     cells = {
-        channel: RackCell(code, spectra[index % len(spectra)])
+        channel: RackCell(code, spectra[index % len(spectra)][0], soh_pct=spectra[index % len(spectra)][1])
         for index, (channel, code) in enumerate(zip(relays, codes, strict=False))
     }
     for channel, trouble in (troubles or {}).items():
@@ -563,9 +611,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a simulated rack until interrupted, after one line of JSON with its resource names."""
     parser = argparse.ArgumentParser(
         prog="python -m instruments.rack",
-        description="Simulate a BT4560 and an SW1001 in front of one rack of cells. Prints one line of JSON "
-        'with the two VISA resource names, {"meter": "TCPIP::...::SOCKET", "switch": "TCPIP::...::SOCKET"}, '
-        "and serves until interrupted; ended by SIGTERM it adds how long the instruments were at work.",
+        description="Simulate a BT4560, an SW1001 and a fast analyser in front of one rack of cells. Prints "
+        'one line of JSON with their VISA resource names, {"meter": "TCPIP::...::SOCKET", "switch": ..., '
+        '"analyser": ...}, and serves until interrupted; ended by SIGTERM it adds how long the instruments '
+        "were at work.",
     )
     parser.add_argument("--cells", type=int, default=33, help="how many cells (default: 33)")
     parser.add_argument("--data", type=Path, help="CSV of measured spectra to replay, may be gzipped")
@@ -582,6 +631,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--meter-port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--switch-port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--analyser-port", type=int, default=0, help="0 takes a free one")
     asked = parser.parse_args(argv)
 
     async def run() -> None:
@@ -597,6 +647,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             host=asked.host,
             meter_port=asked.meter_port,
             switch_port=asked.switch_port,
+            analyser_port=asked.analyser_port,
         ) as rack:
             sys.stdout.write(json.dumps(rack.resources()) + "\n")
             sys.stdout.flush()

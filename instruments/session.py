@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from instruments.care import Care, read
 from instruments.load import Load
-from instruments.measurement import Measurement, Outcome, Settings
+from instruments.measurement import Measurement, Outcome, Settings, Skipped
 from instruments.picture import Trace, svg
 from instruments.shift import Journal, Order, Summary, run
 from instruments.station import Progress, Station
@@ -65,7 +65,7 @@ class Screen:
         """Show one step."""
         outcome = step.outcome
         if outcome is not None:
-            words = "measured" if isinstance(outcome, Measurement) else f"skipped: {outcome.words}"
+            words = f"skipped: {outcome.words}" if isinstance(outcome, Skipped) else "measured"
             self._write(f"{step.rack} {step.channel} {step.cell}  {words}", last=True)
             if isinstance(outcome, Measurement):
                 self._traces.append(_trace(outcome))
@@ -177,7 +177,7 @@ def _report(summary: Summary, cells: int, care: Care | None, *, as_json: bool) -
     document: dict[str, Any] = {
         "cells": cells,
         "measured": measured,
-        "skipped": {o.cell: o.words for o in summary.outcomes.values() if not isinstance(o, Measurement)},
+        "skipped": {o.cell: o.words for o in summary.outcomes.values() if isinstance(o, Skipped)},
         "open": cells - len(summary.outcomes),
         "broken": dict(summary.broken),
         "warnings": warnings,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from instruments.analyser import Analysis
 from instruments.measurement import Measurement, Outcome, Reason, Skipped
 from instruments.station import Progress, Station
 from schemas.errors import Invalid, Misstep, Unavailable
@@ -48,7 +49,8 @@ class Journal:
 
     def note(self, outcome: Outcome) -> None:
         """Write an outcome down, to stay; raise Misstep where the cell has one already."""
-        kind = "measured" if isinstance(outcome, Measurement) else "skipped"
+        kinds = {Measurement: "measured", Analysis: "analysed", Skipped: "skipped"}
+        kind = kinds[type(outcome)]
         line = json.dumps({kind: outcome.to_json()}, ensure_ascii=False).encode() + b"\n"
         with self._lock:
             if outcome.cell in self.outcomes:
@@ -73,6 +75,8 @@ def _outcome(document: Mapping[str, Any]) -> Outcome:
     ((kind, values),) = document.items()
     if kind == "measured":
         return Measurement.from_json(values)
+    if kind == "analysed":
+        return Analysis.from_json(values)
     return Skipped(**dict(values) | {"reason": Reason(values["reason"])})
 
 
@@ -87,12 +91,16 @@ class Summary:
 
 @dataclass(frozen=True)
 class Order:
-    """What holds for every cell of a shift; a zero adjustment is told for all meters, or by serial number."""
+    """What holds for every cell of a shift; a zero adjustment is told for all meters, or by serial number.
+
+    `fast`: the cells are analysed by the racks' fast analysers, instead of being swept.
+    """
 
     operator: str
     temperature_c: float
     soc_pct: float | None = None
     zero_adjustment: str | Mapping[str, str] | None = None
+    fast: bool = False
 
 
 def run(
@@ -128,6 +136,7 @@ def run(
                     order.temperature_c,
                     soc_pct=order.soc_pct,
                     zero_adjustment=order.zero_adjustment,
+                    fast=order.fast,
                     on_progress=on_progress,
                 ):
                     if isinstance(outcome, Skipped) and outcome.reason is Reason.STOPPED:

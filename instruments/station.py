@@ -1,12 +1,16 @@
-"""The diagnosis station: one meter behind one switch, measuring channel by channel."""
+"""The diagnosis station: one meter behind one switch, measuring channel by channel.
+
+A fast analyser may stand behind the same switch; cells are then swept, or analysed, one shift each.
+"""
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
+from instruments.analyser import Adapter, Analyser, Analysis, Unseen
 from instruments.bt4560 import BT4560, Contact, Meter, Reading
 from instruments.commands import Identity
 from instruments.measurement import Measurement, Outcome, Reason, Settings, Skipped, sweep_hz
@@ -36,7 +40,7 @@ __all__ = [
     "sweep_hz",
 ]
 
-type Stage = Literal["close", "pre-check", "sweep", "retry", "measured", "skipped"]
+type Stage = Literal["close", "pre-check", "sweep", "analysis", "retry", "measured", "skipped"]
 
 ATTEMPTS = 2
 
@@ -58,6 +62,11 @@ CONTACTS: Mapping[Contact, Reason] = {
     Contact.OPEN: Reason.OPEN,
     Contact.REVERSED: Reason.REVERSED,
     Contact.OVER_RANGE: Reason.OVER_RANGE,
+}
+UNSEEN: Mapping[Contact, str] = {
+    Contact.OPEN: "bad contact: the analyser sees no cell on channel {channel}",
+    Contact.REVERSED: "reversed polarity, says the analyser on channel {channel}",
+    Contact.OVER_RANGE: "over range, says the analyser on channel {channel}",
 }
 
 
@@ -94,7 +103,8 @@ class _Order:
     soc_pct: float | None
     zero_adjustment: str | None  # of this meter
     tell: Callable[[Progress], None]
-    meter: Identity
+    fast: bool
+    front: Identity  # of the meter, or of the analyser
     switch: Identity
     preamble: str
 
@@ -120,6 +130,8 @@ class Station:
         backend: str = "@py",
         meter: Meter | None = None,
         mainframe: Mainframe | None = None,
+        analyser_resource: str = "",
+        analyser: Adapter | None = None,
         stop: threading.Event | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -143,6 +155,8 @@ class Station:
         self._switch_link = link(switch_resource, "switch", (mainframe or Mainframe()).baud_rate)
         self._meter = BT4560(self._meter_link, meter)
         self._switch = SW1001(self._switch_link, mainframe)
+        self._analyser_link = link(analyser_resource, "analyser", 9600)
+        self._analyser: Analyser | None = analyser(self._analyser_link) if analyser else None
 
     def stop(self) -> None:
         """Stop at once, from any thread: the running channel is not recorded and its relay opens."""
@@ -165,6 +179,7 @@ class Station:
         *,
         soc_pct: float | None = None,
         zero_adjustment: str | Mapping[str, str] | None = None,
+        fast: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> tuple[Outcome, ...]:
         """Measure every channel and return one outcome for each, in order; blocks until done."""
@@ -175,6 +190,7 @@ class Station:
                 temperature_c,
                 soc_pct=soc_pct,
                 zero_adjustment=zero_adjustment,
+                fast=fast,
                 on_progress=on_progress,
             )
         )
@@ -187,10 +203,12 @@ class Station:
         *,
         soc_pct: float | None = None,
         zero_adjustment: str | Mapping[str, str] | None = None,
+        fast: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Generator[Outcome]:
         """Measure channel by channel, handing over each outcome as soon as it stands.
 
+        With `fast` each cell is analysed by the fast analyser, instead of being swept.
         The relay is open whenever an outcome is handed over, and when the iteration ends for whatever reason.
         A stopped station stays stopped: it reports every further channel as skipped.
         Raises Invalid before anything moves, Unavailable if the instruments cannot be reached at the start,
@@ -198,17 +216,19 @@ class Station:
         """
         channels = dict(channel_to_cell)
         self._check(channels, operator, temperature_c, soc_pct)
+        if fast and self._analyser is None:
+            raise Invalid("{rack} has no fast analyser", rack=self.rack)
         tell = on_progress or (lambda _: None)
         with self._rack_held():
             # The switch first: it opens what an earlier run may have left closed.
             switch = self._switch.set_up()
             try:
-                meter = self._set_up_meter()
+                front = self._set_up_front(fast)
                 preamble = self._transcript.text()
                 zero = zero_adjustment
                 if zero is not None and not isinstance(zero, str):
-                    zero = zero.get(meter.serial)
-                order = _Order(operator, temperature_c, soc_pct, zero, tell, meter, switch, preamble)
+                    zero = zero.get(front.serial)
+                order = _Order(operator, temperature_c, soc_pct, zero, tell, fast, front, switch, preamble)
                 for channel, cell in channels.items():
                     start = len(self._transcript)
                     try:
@@ -216,8 +236,7 @@ class Station:
                     finally:
                         self._open_relays()
                     self._transcript.forget(start)
-                    measured = isinstance(outcome, Measurement)
-                    stage: Stage = "measured" if measured else "skipped"
+                    stage: Stage = "skipped" if isinstance(outcome, Skipped) else "measured"
                     tell(Progress(self.rack, channel, cell, stage, outcome=outcome))
                     yield outcome
             finally:
@@ -250,11 +269,14 @@ class Station:
         finally:
             self._meter_link.close()
             self._switch_link.close()
+            self._analyser_link.close()
             self._transcript.forget(0)
             with _held_lock:
                 _held.discard(resource)
 
-    def _set_up_meter(self) -> Identity:
+    def _set_up_front(self, fast: bool) -> Identity:
+        if fast and self._analyser is not None:
+            return self._analyser.identify()
         chosen = self.settings
         return self._meter.set_up(rate=chosen.rate, range_ohm=chosen.range_ohm, average=chosen.average)
 
@@ -286,7 +308,7 @@ class Station:
         while True:
             attempt += 1
             try:
-                readings, first, last, relay_count = self._attempt(channel, cell, order, again=attempt > 1)
+                made = self._attempt(channel, cell, order, again=attempt > 1)
                 break
             except (_Unfit, LinkFault) as error:
                 reason, words = _why(error)
@@ -297,48 +319,60 @@ class Station:
                     cell, channel, reason, words, self.rack, attempt, transcript_digest(text), text
                 )
         text = order.preamble + self._transcript.text(start)
-        return Measurement(
+        record = Analysis if order.fast else Measurement
+        return record(
             cell=cell,
             channel=channel,
             rack=self.rack,
-            frequencies_hz=tuple(reading.frequency_hz for reading in readings),
-            real_ohm=tuple(reading.real_ohm for reading in readings),
-            imag_ohm=tuple(reading.imag_ohm for reading in readings),
-            ocv_v=first.voltage_v,
             temperature_c=float(order.temperature_c),
             soc_pct=None if order.soc_pct is None else float(order.soc_pct),
             operator=order.operator,
             started=began,
             finished=self._clock(),
-            settings=self.settings,
-            meter=order.meter,
             switch=order.switch,
-            relay_count=relay_count,
-            zero_adjustment=order.zero_adjustment,
             attempts=attempt,
-            drift=_drift(first, last),
-            voltage_drift_v=abs(last.voltage_v - first.voltage_v),
-            closing_ohm=(last.real_ohm, last.imag_ohm),
             transcript_sha256=transcript_digest(text),
             transcript=text,
+            **made,
         )
 
-    def _attempt(
-        self, channel: int, cell: str, order: _Order, *, again: bool
-    ) -> tuple[list[Reading], Reading, Reading, int]:
-        """Close, pre-check, sweep, check again; raise at the first thing that is not right."""
-        chosen, points = self.settings, len(self.settings.frequencies_hz)
+    def _attempt(self, channel: int, cell: str, order: _Order, *, again: bool) -> dict[str, Any]:
+        """Close the relay and measure; raise at the first thing that is not right."""
         if again:
             order.tell(Progress(self.rack, channel, cell, "retry"))
             self._switch.set_up()  # either may have restarted
-            self._set_up_meter()
-        order.tell(Progress(self.rack, channel, cell, "close", points=points))
+            self._set_up_front(order.fast)
+        order.tell(Progress(self.rack, channel, cell, "close", points=len(self.settings.frequencies_hz)))
         self._switch.close(channel)
-        relay_count = self._switch.relay_count(channel)
+        relay_count = {"relay_count": self._switch.relay_count(channel)}
+        if order.fast and self._analyser is not None:
+            return relay_count | self._analysed(self._analyser, channel, cell, order)
+        return relay_count | self._swept(channel, cell, order)
+
+    def _analysed(self, analyser: Analyser, channel: int, cell: str, order: _Order) -> dict[str, Any]:
+        """Have the fast analyser say what it says, and check that it can be about a cell."""
+        order.tell(Progress(self.rack, channel, cell, "analysis"))
+        try:
+            shown = analyser.analyse(cell)
+        except Unseen as unseen:
+            raise _Unfit(CONTACTS[unseen.contact], UNSEEN[unseen.contact].format(channel=channel)) from unseen
+        except LinkFault:
+            raise
+        except Exception as error:  # an adapter of others must not end a shift
+            raise Garbled("the analyser's adapter broke off: {error}", error=repr(error)[:200]) from error
+        self._check_voltage(shown.voltage_v)
+        return asdict(shown) | {"analyser": order.front}
+
+    def _check_voltage(self, voltage_v: float) -> None:
+        low_v, high_v = self.settings.voltage_window_v
+        if not low_v <= voltage_v <= high_v:
+            raise _unfit(Reason.VOLTAGE, voltage_v=voltage_v, low_v=low_v, high_v=high_v)
+
+    def _swept(self, channel: int, cell: str, order: _Order) -> dict[str, Any]:
+        """Pre-check, sweep, check again."""
+        chosen, points = self.settings, len(self.settings.frequencies_hz)
         first = self._good(channel, chosen.check_hz)
-        low_v, high_v = chosen.voltage_window_v
-        if not low_v <= first.voltage_v <= high_v:
-            raise _unfit(Reason.VOLTAGE, voltage_v=first.voltage_v, low_v=low_v, high_v=high_v)
+        self._check_voltage(first.voltage_v)
         order.tell(Progress(self.rack, channel, cell, "pre-check", points=points, reading=first))
         readings: list[Reading] = []
         for point, frequency_hz in enumerate(chosen.frequencies_hz, start=1):
@@ -352,7 +386,18 @@ class Station:
             raise _unfit(Reason.VOLTAGE_DRIFT, voltage_v=round(moved_v, 4))
         if _drift(first, last) > chosen.drift_limit:
             raise _unfit(Reason.DRIFT, drift_pct=round(100 * _drift(first, last), 2))
-        return readings, first, last, relay_count
+        return {
+            "frequencies_hz": tuple(reading.frequency_hz for reading in readings),
+            "real_ohm": tuple(reading.real_ohm for reading in readings),
+            "imag_ohm": tuple(reading.imag_ohm for reading in readings),
+            "ocv_v": first.voltage_v,
+            "settings": chosen,
+            "meter": order.front,
+            "zero_adjustment": order.zero_adjustment,
+            "drift": _drift(first, last),
+            "voltage_drift_v": moved_v,
+            "closing_ohm": (last.real_ohm, last.imag_ohm),
+        }
 
     def _good(self, channel: int, frequency_hz: float) -> Reading:
         """Measure at one frequency; raise if the contacts are not good."""

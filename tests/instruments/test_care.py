@@ -9,13 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instruments.analyser import Analysis, SimulatedAnalyser, analyser
 from instruments.care import WORDS, Care, Climate, Concern, Limits, ZeroAdjustment, read, read_room
 from instruments.commands import Identity
 from instruments.measurement import Measurement, Settings
-from instruments.spectra import circuits
 from instruments.transport import transcript_digest
-from schemas.errors import Invalid, Unknown
+from schemas.errors import Invalid
 
 NOON = datetime(2026, 5, 11, 12, 0, tzinfo=UTC)
 MEASUREMENT = Measurement(
@@ -125,23 +123,6 @@ def test_a_wrong_line_of_the_room_is_named(row: str) -> None:
 def test_a_room_out_of_order_is_refused() -> None:
     with pytest.raises(Invalid):
         Care(room=tuple(reversed(GOOD.room)))
-
-
-def test_the_simulated_analyser_is_right_within_its_spread() -> None:
-    cells = {aged.name: aged for aged in circuits()}
-    device = SimulatedAnalyser(cells.__getitem__, time_scale=0, spread_pct=0.5)
-    found = [device.analyse(name) for name in cells]
-    assert all(abs(each.soh_pct - cells[each.cell].soh_pct) < 3 for each in found)
-    assert {each.analyser for each in found} == {device.identify()}
-    assert device.identify().firmware == "SIMULATED"
-    assert {each.seconds for each in found} == {10.0}
-
-
-def test_what_is_no_analysis_is_refused() -> None:
-    with pytest.raises(Invalid):
-        Analysis("A", float("nan"), 0.02, 3.7, 10.0, Identity("", "", "", ""))
-    with pytest.raises(Unknown, match="goiku"):
-        analyser("goiku")
 
 
 def test_the_page_shows_a_record_that_is_read() -> None:
