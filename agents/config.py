@@ -56,8 +56,15 @@ class Config:
     log_level: str = field(default="info", metadata={"says": ", ".join(LEVELS)})
     meter: str = field(default="", metadata={"says": "VISA resource of the battery tester"})
     switch: str = field(default="", metadata={"says": "VISA resource of the switch mainframe"})
+    analyser: str = field(
+        default="",
+        metadata={"says": "fast analyser behind that switch: its adapter and resource, a space between them"},
+    )
     racks: tuple[str, ...] = field(
-        default=(), metadata={"says": "for several racks: meter and switch of each, a space between them"}
+        default=(),
+        metadata={
+            "says": "for several racks: meter and switch of each, and its analyser, spaces between them"
+        },
     )
     harvest_s: float = field(
         default=0.0,
@@ -93,14 +100,18 @@ class Config:
             raise Invalid("log_level is one of {levels}", levels=", ".join(LEVELS))
         if bool(self.meter) != bool(self.switch):
             raise Invalid("a rack needs one meter and one switch")
+        if self.analyser and (not self.meter or len(self.analyser.split()) != 2):  # noqa: PLR2004
+            raise Invalid("an analyser is its adapter and its resource, and belongs to meter and switch")
         for rack in self.racks:
-            if len(rack.split()) != 2:  # noqa: PLR2004
+            if len(rack.split()) not in {2, 4}:
                 raise Invalid(
-                    "a rack in racks is a meter and a switch with a space between: {rack}", rack=rack
+                    "a rack in racks is a meter and a switch, or these and an analyser's adapter and "
+                    "resource, with spaces between: {rack}",
+                    rack=rack,
                 )
-        resources = [one for rack in self.all_racks for one in rack]
+        resources = [one for rack in self.all_racks for one in (*rack[:2], *rack[3:])]
         if len(set(resources)) != len(resources):
-            raise Invalid("no two racks share a meter or a switch")
+            raise Invalid("no two racks share a meter, a switch or an analyser")
         if not 0 <= self.harvest_s <= 30 * 86400:
             raise Invalid("harvest_s is a number of seconds, up to a month")
         if not 0 < self.longest_rest_s <= 86400:  # noqa: PLR2004
@@ -138,11 +149,13 @@ class Config:
     # What follows from the settings
 
     @property
-    def all_racks(self) -> tuple[tuple[str, str], ...]:
-        """Return the meter and the switch of each rack; the one named by itself is the first."""
-        first = ((self.meter, self.switch),) if self.meter and self.switch else ()
-        several = (rack.split() for rack in self.racks)
-        return (*first, *((meter, switch) for meter, switch in several))
+    def all_racks(self) -> tuple[tuple[str, ...], ...]:
+        """Return each rack's meter and switch, and its analyser's adapter and resource where it has one.
+
+        The rack that is named by itself is the first.
+        """
+        first = ((self.meter, self.switch, *self.analyser.split()),) if self.meter and self.switch else ()
+        return (*first, *(tuple(rack.split()) for rack in self.racks))
 
     @property
     def journals(self) -> Path:

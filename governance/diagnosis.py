@@ -11,10 +11,12 @@ from decimal import Decimal
 
 from analysis.result import Check, Estimate, NotAssessable
 from analysis.soh import polarisation
+from analysis.soh.algorithms import VENDOR
 from analysis.soh.model import Finding, Model
 from analysis.soh.samples import Sample
 from analysis.soh.spectrum import Spectrum
 from governance.methods import method
+from instruments.analyser import Analysis
 from instruments.measurement import Measurement
 from schemas.claims import AlgorithmResult, DiagnosisResult, Gate
 from schemas.errors import Fault
@@ -45,12 +47,17 @@ class Trained:
 
 
 def results(
-    measured: Measurement, cell_model: str, models: Sequence[Trained], measured_by: str = ""
+    measured: Measurement,
+    cell_model: str,
+    models: Sequence[Trained],
+    measured_by: str = "",
+    said: Analysis | None = None,
 ) -> tuple[DiagnosisResult, ...]:
     """Return each fitting model's result of a measurement, those with a state of health last.
 
     Where no model is for cells of `cell_model`, the polarisation resistance answers alone. `measured_by` is
-    the company that measured, where another one did.
+    the company that measured, where another one did; `said` is what a fast analyser said of the cell, which
+    stands beside the others without a voice.
     """
     spectrum = Spectrum(
         measured.frequencies_hz,
@@ -62,21 +69,28 @@ def results(
         complex(*measured.closing_ohm),
     )
     fitting = [each for each in models if each.model.cell_model == cell_model]
-    found = [_by_model(measured, spectrum, each, measured_by) for each in fitting]
+    found = [_by_model(measured, spectrum, each, measured_by, said) for each in fitting]
     if not found:
         answer = polarisation.assess(spectrum)
-        found = [_result(measured, answer, measured_by)]
+        found = [_result(measured, answer, measured_by, said=said)]
     return tuple(sorted(found, key=lambda each: each.soh_pct is not None))
 
 
 def is_same(one: DiagnosisResult, other: DiagnosisResult) -> bool:
     """Say whether two results come from the same inputs, code and model."""
-    named = ("measurement_digest", "inputs_digest", "method", "method_version", "code_digest", "model_digest")
+    named = (
+        *("measurement_digest", "inputs_digest", "method", "method_version", "code_digest", "model_digest"),
+        "algorithms",  # a fast analyser may have been asked since
+    )
     return all(getattr(one, name) == getattr(other, name) for name in named)
 
 
-def _by_model(measured: Measurement, spectrum: Spectrum, by: Trained, measured_by: str) -> DiagnosisResult:
-    sample = Sample(measured.digest, measured.cell, spectrum)
+def _by_model(
+    measured: Measurement, spectrum: Spectrum, by: Trained, measured_by: str, said: Analysis | None
+) -> DiagnosisResult:
+    sample = Sample(
+        measured.digest, measured.cell, spectrum, vendor_soh_pct=None if said is None else said.soh_pct
+    )
     try:
         (assessment,) = by.model.assess([sample])
         answer, findings = assessment.answer, assessment.findings
@@ -85,7 +99,7 @@ def _by_model(measured: Measurement, spectrum: Spectrum, by: Trained, measured_b
         method_, version = by.model.document["method"], by.model.document["version"]
         words = f"The method broke off: {type(error).__name__}"
         answer, findings = NotAssessable("method", words, method_, version), ()
-    return _result(measured, answer, measured_by, by, findings)
+    return _result(measured, answer, measured_by, by, findings, said)
 
 
 def _result(
@@ -94,6 +108,7 @@ def _result(
     measured_by: str,
     by: Trained | None = None,
     findings: Sequence[Finding] = (),
+    said: Analysis | None = None,
 ) -> DiagnosisResult:
     value = answer if isinstance(answer, Estimate) else None
     known = method(answer.method, answer.version)
@@ -120,12 +135,16 @@ def _result(
         transcript_digest=measured.transcript_sha256,
         measured_by=measured_by,
         gates=tuple(_gate(check) for check in answer.checks),
-        algorithms=_voices(findings),
+        algorithms=_voices(findings, said),
         ohmic_resistance_ohm=figure(at_1khz[1], "0.000001"),
         ocv_v=figure(measured.ocv_v, "0.0001"),
         temperature_c=figure(measured.temperature_c, "0.1"),
         soc_pct=figure(measured.soc_pct, "0.1") if measured.soc_pct is not None else None,
-        instruments=(str(measured.meter), str(measured.switch)),
+        instruments=(
+            str(measured.meter),
+            str(measured.switch),
+            *(() if said is None else (str(said.analyser),)),
+        ),
     )
 
 
@@ -147,8 +166,12 @@ def _said(value: float | None, unit: str) -> str:
     return "" if value is None or not math.isfinite(value) else f"{value:.4g}{unit}"
 
 
-def _voices(findings: Sequence[Finding]) -> tuple[AlgorithmResult, ...]:
+def _voices(findings: Sequence[Finding], said: Analysis | None) -> tuple[AlgorithmResult, ...]:
     total = sum(finding.weight for finding in findings) or 1.0
+    if said is not None:  # as the analyser itself says it, with the interval it states
+        findings = [each for each in findings if (each.algorithm, each.lower) != (VENDOR.name, None)]
+        own = (said.soh_pct, said.lower_pct, said.upper_pct)
+        findings.append(Finding(VENDOR.name, VENDOR.version, *own, 0.0))
     return tuple(
         AlgorithmResult(
             algorithm=finding.algorithm,

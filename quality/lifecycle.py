@@ -50,6 +50,7 @@ NEEDS: dict[str, Needs] = {
     "weighed": Needs(details=("mass_kg",)),
     "diagnosed": Needs(details=("method", "result"), evidence=1),
     "skipped": Needs(details=("reason",)),
+    "analysed": Needs(details=("result",)),
     "graded": Needs(details=("grade", "rule")),
     "lotted": Needs(details=("lot",)),
     "shipped": Needs(details=("carrier", "purpose")),
@@ -91,6 +92,7 @@ _ENTERING = (
 _MEASURED = (
     "accepted returned stored diagnosed unmeasured graded : diagnosed > diagnosed",
     "accepted returned stored unmeasured : skipped > unmeasured",
+    "accepted returned stored diagnosed unmeasured graded : analysed > =",  # a vendor's value decides nothing
     "diagnosed graded : skipped > =",  # what could not be measured anew is known as it was
     "accepted returned stored diagnosed unmeasured graded : graded > graded",
 )
@@ -136,6 +138,7 @@ LIFE: tuple[LifeStep, ...] = (
         "extracted : stored > stored",
         "extracted : diagnosed > diagnosed",
         "extracted : skipped > unmeasured",
+        "extracted : analysed > =",
         "extracted : nonconforming > quarantined",
         "extracted : moved > =",
     ),

@@ -8,19 +8,20 @@ the journal and the books together say which cells are done: none is measured tw
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from agents.ports import Desk, Sight, Spot, Sweep
 from agents.role import Job, JobState
-from agents.roles.station import DIAGNOSIS, RACKS, load_of, places_of
+from agents.roles.diagnosis import spectra
+from agents.roles.station import DIAGNOSIS, RACKS, by_of, load_of, places_of
 from agents.service import Agent
 from instruments.load import Place
 from schemas.errors import Fault, Unavailable
 
 if TYPE_CHECKING:
-    from instruments.measurement import Outcome, Settings
+    from instruments.measurement import Measurement, Outcome, Settings
     from instruments.shift import Journal, Order, Summary
     from instruments.station import Progress, Station
 
@@ -29,12 +30,15 @@ LONGEST_PAUSE_S: Final = 30.0
 
 
 class Bench:
-    """The racks of a company, each by the VISA resource names of its meter and its switch."""
+    """The racks of a company, each by the VISA resource names of its meter and its switch.
+
+    A rack with a fast analyser also names its adapter and its resource.
+    """
 
     def __init__(
         self,
         agent: Agent,
-        racks: Sequence[tuple[str, str]],
+        racks: Sequence[tuple[str, ...]],
         journals: Path,
         *,
         settings: "Settings | None" = None,
@@ -90,16 +94,15 @@ class Bench:
     async def settle(self) -> None:
         """Note how many racks there are, and show the spectra of what is on them."""
 
-        def work(desk: Desk) -> dict[Place, Mapping[str, object]]:
-            desk.keep_note(RACKS, {"racks": len(self.racks)})
+        def work(desk: Desk) -> "dict[Place, Measurement]":
+            analysers = [number for number, rack in enumerate(self.racks, 1) if rack[2:]]
+            desk.keep_note(RACKS, {"racks": len(self.racks), "analysers": analysers})
             load = load_of(desk)
             measured = {p: c for p, c in load.cells.items() if load.outcomes.get(c) == ""}
-            return {p: found for p, c in measured.items() for found in desk.measurements(c, 1)}
+            return {p: found for p, c in measured.items() for found in spectra(desk, c)[-1:]}
 
-        from instruments.measurement import Measurement
-
-        for place, document in (await self.agent.store.write(work)).items():
-            self._draw(place, Measurement.from_json(document))
+        for place, found in (await self.agent.store.write(work)).items():
+            self._draw(place, found)
 
     def _busy(self, job: Job) -> bool:
         racks = {place.rack for place in places_of(job)}
@@ -143,9 +146,9 @@ class Bench:
 
     async def _shift(self, job: Job, places: Mapping[Place, str]) -> str:
         """Run a shift to its end; return what keeps it from its end, in words."""
-        from instruments.shift import Journal, Order
+        from instruments.measurement import Reason, Skipped
+        from instruments.shift import Order
 
-        done = await self._note(job, "running")
         self.journals.mkdir(parents=True, exist_ok=True, mode=0o700)
         zeros = job.details.get("zero_adjustments") or {}
         soc = job.details.get("soc_pct")
@@ -155,22 +158,45 @@ class Bench:
             None if soc is None else float(soc),
             {str(serial): str(id) for serial, id in zeros.items()},
         )
-        with Journal(self.journals / f"{job.id}.journal") as journal:
+        *first, last = rounds_of(job)
+        problem = ""
+        for one in first:
+            left, problem, stopped = await self._round(job, one, places, order)
+            if stopped:
+                await self._note(job, "stopped")
+                return ""
+        unswept, broken, _ = await self._round(job, last, places, order)
+        if broken:
+            return broken
+        if problem and not unswept:  # the analyser was away all the while; that holds up no sweep
+            for place, cell in left.items():
+                words = problem[:400]
+                missed = Skipped(cell, place.channel, Reason.DISCONNECTED, words, str(place.rack))
+                await self._record(job, missed, *first)
+        await self._note(job, "stopped" if unswept else "done", problem)
+        return ""
+
+    async def _round(
+        self, job: Job, one: "Round", places: Mapping[Place, str], order: "Order"
+    ) -> tuple[dict[Place, str], str, bool]:
+        """Measure in one way; return what has no outcome, what is broken in words, whether it was stopped."""
+        from instruments.shift import Journal
+
+        done = await self._note(job, "running", one=one)
+        with Journal(self.journals / one.journal(job)) as journal:
             # What was measured just before a crash stands in the journal, and is not in the books yet.
             for cell, outcome in journal.outcomes.items():
                 if cell not in done:
-                    done = await self._record(job, outcome)
+                    done = await self._record(job, outcome, one)
             todo = {place: cell for place, cell in places.items() if cell not in done}
-            summary = await self._measured(job, todo, order, journal)
-            done = await self._note(job, "running")
-        left = [cell for cell in places.values() if cell not in done]
-        if summary.broken and not summary.stopped:
-            return "; ".join(summary.broken.values())
-        await self._note(job, "stopped" if left else "done")
-        return ""
+            summary = await self._measured(job, todo, replace(order, fast=one.fast), journal, one)
+            done = await self._note(job, "running", one=one)
+        left = {place: cell for place, cell in places.items() if cell not in done}
+        broken = "" if summary.stopped else "; ".join(summary.broken.values())
+        return left, broken, bool(left) and not broken
 
     async def _measured(
-        self, job: Job, todo: Mapping[Place, str], order: "Order", journal: "Journal"
+        self, job: Job, todo: Mapping[Place, str], order: "Order", journal: "Journal", one: "Round"
     ) -> "Summary":
         """Have the racks measure in their threads, and put each outcome into the books."""
         from instruments.shift import run
@@ -196,7 +222,7 @@ class Bench:
         measuring.add_done_callback(lambda _: written.put_nowait(None))
         try:
             while (outcome := await written.get()) is not None:
-                await self._record(job, outcome)
+                await self._record(job, outcome, one)
             return await asyncio.shield(measuring)
         finally:
             # Cancelled, or the books cannot be written: the racks open their relays before anything else.
@@ -206,53 +232,76 @@ class Bench:
             del self._stations[job.id]
 
     def _station(self, rack: int) -> "Station":
+        from instruments.analyser import adapter
         from instruments.station import Station
 
         if rack > len(self.racks):
             raise Unavailable("rack {rack} is not here", rack=rack)
-        meter, switch = self.racks[rack - 1]
-        return Station(meter, switch, rack=f"{rack}", settings=self.settings)
+        meter, switch, *analyser = self.racks[rack - 1]
+        name, resource = analyser or ("", "")
+        return Station(
+            meter,
+            switch,
+            rack=f"{rack}",
+            settings=self.settings,
+            analyser_resource=resource,
+            analyser=adapter(name) if name else None,
+        )
 
-    async def _record(self, job: Job, outcome: "Outcome") -> dict[str, str]:
+    async def _record(self, job: Job, outcome: "Outcome", one: "Round") -> dict[str, str]:
         """Record what came of one cell, once; return what came of all so far."""
+        from instruments.analyser import Analysis
         from instruments.measurement import Measurement
 
         form: dict[str, object]
+        known_as = job.id if one.last else ""
         if isinstance(outcome, Measurement):
             name, words = "record-measurement", "measured"
-            form = {"measurement": outcome.without_transcript().to_json(), "job": job.id}
+            form = {"measurement": outcome.without_transcript().to_json(), "job": known_as}
+        elif isinstance(outcome, Analysis):
+            name, words = "record-analysis", "measured"
+            form = {"analysis": outcome.without_transcript().to_json(), "job": known_as}
         else:
             name, words = "record-skip", f"skipped: {outcome.words}"
             form = {
                 "cell": outcome.cell,
                 "reason": str(outcome.reason),
                 "words": outcome.words,
-                "job": job.id,
+                "by": "fast" if one.fast else "sweep",
+                "job": known_as,
             }
         try:
             await self.agent.perform(
-                name, form, user=str(job.details["operator"]), key=_key(job, outcome.cell)
+                name, form, user=str(job.details["operator"]), key=one.key(job, outcome.cell)
             )
         except Unavailable:
             raise
         except Fault as fault:
             words = f"not recorded: {fault}"
-        return await self._note(job, "running", now={outcome.cell: words})
+        return await self._note(job, "running", now={outcome.cell: words}, one=one)
 
     async def _note(
-        self, job: Job, state: JobState, problem: str = "", now: Mapping[str, str] | None = None
+        self,
+        job: Job,
+        state: JobState,
+        problem: str = "",
+        now: Mapping[str, str] | None = None,
+        one: "Round | None" = None,
     ) -> dict[str, str]:
-        """Note how far a job is, with what came of cells just `now`; return what came of all so far.
+        """Note how far a job is, with what came of cells just `now`; return what came of all in this round.
 
         Who stopped a job has the last word on its state, unless it was done before.
         """
 
         def work(desk: Desk) -> dict[str, str]:
-            outcomes = dict(_outcomes(desk, job)) | dict(now or {})
+            here = one or rounds_of(job)[-1]
+            outcomes = dict(here.outcomes(desk, job)) | dict(now or {})
             known = desk.job(job.id)
             stopped = known is not None and known.state == "stopped" and state != "done"
-            progress = {"outcomes": outcomes, "total": len(places_of(job)), "problem": problem}
-            desk.note_job(job.id, "stopped" if stopped else state, progress)
+            progress = {"outcomes": {}, "analysed": {}, **(known or job).progress, here.noted: outcomes}
+            progress = {**progress, "total": len(places_of(job)), "problem": problem}
+            said = {name: value for name, value in progress.items() if value or name != "analysed"}
+            desk.note_job(job.id, "stopped" if stopped else state, said)
             return outcomes
 
         return await self.agent.store.write(work)
@@ -293,17 +342,40 @@ def _pending(desk: Desk) -> list[Job]:
     return [job for job in desk.jobs("queued", "running") if job.job == DIAGNOSIS]
 
 
-def _key(job: Job, cell: str) -> str:
-    return f"{job.id}:{cell}"
+@dataclass(frozen=True)
+class Round:
+    """One way of measuring all cells of a job; what came of the last is what came of the job."""
+
+    fast: bool
+    last: bool = True
+
+    @property
+    def noted(self) -> str:
+        """Return under which name a job's progress holds what came of it."""
+        return "outcomes" if self.last else "analysed"
+
+    def journal(self, job: Job) -> str:
+        """Return the name of its journal."""
+        return f"{job.id}{'-fast' if self.fast else ''}.journal"
+
+    def key(self, job: Job, cell: str) -> str:
+        """Return the key under which the outcome of a cell is recorded once."""
+        return f"{job.id}:{cell}{':fast' if self.fast else ''}"
+
+    def outcomes(self, desk: Desk, job: Job) -> Iterator[tuple[str, str]]:
+        """Yield what came of a job's cells so far, also of one recorded just before a crash."""
+        known = desk.job(job.id) or job
+        noted: Mapping[str, str] = known.progress.get(self.noted, {})
+        for cell in places_of(job).values():
+            if cell in noted:
+                yield cell, noted[cell]
+            elif desk.done(self.key(job, cell)) is not None:
+                (last,) = desk.events(cell, ours=True)[-1:]
+                words = last.details.get("words", "")
+                yield cell, f"skipped: {words}" if words else "measured"
 
 
-def _outcomes(desk: Desk, job: Job) -> Iterator[tuple[str, str]]:
-    """Yield what came of a job's cells so far, also of one recorded just before a crash."""
-    known = desk.job(job.id) or job
-    noted: Mapping[str, str] = known.progress.get("outcomes", {})
-    for cell in places_of(job).values():
-        if cell in noted:
-            yield cell, noted[cell]
-        elif desk.done(_key(job, cell)) is not None:
-            (last,) = desk.events(cell, ours=True)[-1:]
-            yield cell, f"skipped: {last.details['words']}" if last.what == "skipped" else "measured"
+def rounds_of(job: Job) -> tuple[Round, ...]:
+    """Return how the cells of a job are measured, in order: the analyser first, as it is the faster."""
+    by = by_of(job)
+    return (Round(fast=True, last=False), Round(fast=False)) if by == "both" else (Round(fast=by == "fast"),)

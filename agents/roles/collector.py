@@ -8,10 +8,11 @@ from pydantic import Field
 from agents.role import Action, Case, Duty, Effect, Issue, Keep, Qualify, Role, Send
 from agents.roles import station
 from agents.roles.deliveries import SUPPLIER
-from agents.roles.diagnosis import DIAGNOSIS, DUTIES, assessed, proposed, told
+from agents.roles.diagnosis import DIAGNOSIS, DUTIES, assessed, disagreement, proposed, told, vendor_value
 from agents.roles.dismantler import CANCEL, called_off, receipt_of, transport
 from agents.roles.life import Form, happened, known, lineage, only_about
 from agents.roles.predictions import PREDICTOR
+from instruments.analyser import Analysis
 from instruments.measurement import Measurement
 from protocols.collection import (
     COLLECTION,
@@ -131,12 +132,20 @@ class MeasuredForm(Form):
     job: str = Field(default="", max_length=40, title="Job it was made in")
 
 
+class AnalysedForm(Form):
+    """What a fast analyser said of a cell, as the station wrote it."""
+
+    analysis: dict[str, Any] = Field(title="Analysis")
+    job: str = Field(default="", max_length=40, title="Job it was made in")
+
+
 class SkippedForm(Form):
     """A cell that could not be measured."""
 
     cell: Code = Field(title="Cell code")
     reason: str = Field(min_length=1, max_length=40, title="Reason")
     words: str = Field(min_length=1, max_length=400, title="In words")
+    by: Literal["sweep", "fast"] = Field(default="sweep", title="Measured by")
     job: str = Field(default="", max_length=40, title="Job it was tried in")
 
 
@@ -236,10 +245,9 @@ def record_measurement(form: MeasuredForm, case: Case) -> list[Effect]:
     measured = Measurement.from_json(form.measurement)
     (item,) = known(case.books, [measured.cell], "cell")
     results = assessed(case.books, item, measured)
-    details = {
-        **told(results[-1]),
-        "see_to": [warning.words for warning in station.care_of(case.books).warnings(measured)],
-    }
+    care = station.care_of(case.books).warnings(measured)
+    see_to = [*(warning.words for warning in care), *disagreement(case.books, measured, results[-1])]
+    details = {**told(results[-1]), "see_to": see_to}
     return [
         Keep(measured.cell, measured.digest, measured.to_json()),
         *(Issue(result, measured.cell) for result in results),
@@ -255,12 +263,28 @@ def record_measurement(form: MeasuredForm, case: Case) -> list[Effect]:
     ]
 
 
+def record_analysis(form: AnalysedForm, case: Case) -> list[Effect]:
+    """Keep what a fast analyser said; by itself it is no state of health, and no diagnosis."""
+    said = Analysis.from_json(form.analysis)
+    known(case.books, [said.cell], "cell")
+    details = {"analyser": str(said.analyser), "result": vendor_value(said)}
+    return [
+        Keep(said.cell, said.digest, said.to_json()),
+        happened(case, said.cell, "analysed", details=details, evidence=(said.digest,), who=said.operator),
+        *station.came_of(case, form.job, said.cell),
+    ]
+
+
 def record_skip(form: SkippedForm, case: Case) -> list[Effect]:
     """Note that a cell could not be measured, and why."""
     known(case.books, [form.cell], "cell")
     details = {"reason": form.reason, "words": form.words}
+    # Where the analyser saw nothing, what a spectrum said before stands as it did.
+    by_analyser = {"result": "none", **details}
     return [
-        happened(case, form.cell, "skipped", how=form.words, details=details),
+        happened(case, form.cell, "skipped", how=form.words, details=details)
+        if form.by == "sweep"
+        else happened(case, form.cell, "analysed", how=form.words, details=by_analyser),
         *station.came_of(case, form.job, form.cell, form.words),
     ]
 
@@ -329,6 +353,7 @@ COLLECTOR = Role(
         Action("weigh-materials", "Weigh the sorted materials", WeighForm, weigh_materials),
         *station.ACTIONS,
         Action("record-measurement", "Record a measurement", MeasuredForm, record_measurement),
+        Action("record-analysis", "Record what an analyser said", AnalysedForm, record_analysis),
         Action("record-skip", "Record that a cell was not measured", SkippedForm, record_skip),
         *DIAGNOSIS,
         Action("grade-items", "Grade items", GradeForm, grade_items),

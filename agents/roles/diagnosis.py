@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ from agents.role import (
 )
 from agents.roles.life import Form, happened, known
 from governance.grading import Figure, NotGradable, because, figures_of, grade, worst_of
+from instruments.analyser import FORMAT as ANALYSIS_FORMAT
+from instruments.analyser import Analysis
 from instruments.measurement import FORMAT, Measurement
 from protocols.diagnosis import DIAGNOSIS as PROTOCOL
 from protocols.diagnosis import MOST_ASKED, Answer, Asked, RequestDiagnosis
@@ -35,6 +38,8 @@ from schemas.items import Code, kind_of
 if TYPE_CHECKING:
     from analysis.soh.model import Model
 
+DISAGREE = "the analyser says {said}, the spectrum {low} to {high} %"
+SAME_VISIT = timedelta(days=1)
 MOST_AT_ONCE = 200
 """The most cells that are diagnosed again in one go: each takes some milliseconds of everybody's time."""
 
@@ -63,12 +68,41 @@ def assessed(books: Books, item: Item, measured: Measurement, by: str = "") -> t
 
     adopted = books.models(item.model, in_use=True) if item.model else []
     models = [Trained(_model(_Document(one.digest, books.model)), one.signer) for one in adopted]
-    return results(measured, item.model, models, by)
+    return results(measured, item.model, models, by, None if by else vendors_word(books, measured))
 
 
 def spectra(books: Books, code: str) -> list[Measurement]:
     """Return the stored impedance spectra of an item, oldest first."""
     return [Measurement.from_json(m) for m in books.measurements(code) if m.get("format") == FORMAT]
+
+
+def vendors_word(books: Books, measured: Measurement) -> Analysis | None:
+    """Return what a fast analyser said of the cell nearest to a measurement, and within a day of it."""
+    said = [
+        Analysis.from_json(m) for m in books.measurements(measured.cell) if m.get("format") == ANALYSIS_FORMAT
+    ]
+
+    def away(one: Analysis) -> timedelta:
+        return abs(one.finished - measured.finished)
+
+    return min((one for one in said if away(one) <= SAME_VISIT), key=away, default=None)
+
+
+def vendor_value(said: Analysis) -> str:
+    """Return what an analyser said in words, with the interval it states if it states one."""
+    low, high = said.interval
+    return f"{said.soh_pct:g} %" + (f" ({low:g} – {high:g} %)" if low < high else "")
+
+
+def disagreement(books: Books, measured: Measurement, result: DiagnosisResult) -> list[str]:
+    """Return, in words, that the vendor's value and ours contradict each other: their intervals are apart."""
+    said = vendors_word(books, measured)
+    if said is None or result.lower_pct is None or result.upper_pct is None:
+        return []
+    low, high = said.interval
+    if low <= result.upper_pct and high >= result.lower_pct:
+        return []
+    return [DISAGREE.format(said=vendor_value(said), low=result.lower_pct, high=result.upper_pct)]
 
 
 def told(result: DiagnosisResult) -> dict[str, str]:

@@ -6,7 +6,7 @@ room is kept as measurements are, under names no item has.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from pydantic import Field
 
 from agents.role import Action, Books, Case, Effect, Job, Keep, Note, Start, Stop
 from agents.roles.life import Form, Nothing, known
-from instruments.care import Care, Climate, ZeroAdjustment
+from instruments.care import Care, Climate, Limits, ZeroAdjustment
 from instruments.load import RELAYS, Load, Place, is_command, read_place
 from quality.lifecycle import Life, may_follow
 from schemas.errors import Invalid, Misstep
@@ -24,7 +24,8 @@ from schemas.items import Code, read_code
 DIAGNOSIS = "diagnosis"
 # In the table of an item's life: what it means to be measured, and to be another's now.
 MEASURING, GONE = frozenset({"diagnosed"}), frozenset({"shipped", "delivered"})
-LOAD, RACKS = "load", "racks"
+LOAD, RACKS, LIMITS = "load", "racks", "care limits"
+type By = Literal["sweep", "fast", "both"]
 ROOM, ZERO, CALIBRATION = "station/room", "station/zero-adjustment", "station/calibration"
 READINGS_KEPT_IN_MIND = 500
 MOST_RACKS = 16
@@ -52,6 +53,7 @@ class DiagnoseForm(Form):
         default=None, ge=-20, le=60, title="Room temperature (°C); empty: as last recorded"
     )
     soc_pct: Decimal | None = Field(default=None, ge=0, le=100, title="State of charge (%)")
+    by: By = Field(default="sweep", title="Measure by")
 
 
 class RepeatForm(Form):
@@ -75,6 +77,20 @@ class ZeroForm(Form):
     meter_serial: str = Field(min_length=1, max_length=40, title="Serial number of the meter")
     range_ohm: Decimal = Field(default=Decimal("0.1"), gt=0, le=10, title="Range (Ω)")
     rate: Literal["FAST", "MED", "SLOW"] = Field(default="MED", title="Rate")
+
+
+class LimitsForm(Form):
+    """From when on there is something to see to."""
+
+    relay_life: int = Field(
+        default=Limits.relay_life, ge=1, le=10**9, title="Life of a relay (times switched)"
+    )
+    zero_valid_h: Decimal = Field(
+        default=Decimal(24), gt=0, le=8784, title="A zero adjustment holds for (hours)"
+    )
+    calibration_notice_d: int = Field(
+        default=30, ge=0, le=366, title="Notice before a calibration ends (days)"
+    )
 
 
 class CalibrationForm(Form):
@@ -102,6 +118,17 @@ def places_of(job: Job) -> dict[Place, str]:
     told: Mapping[str, str] = job.details["places"]
     found = {read_place(place, MOST_RACKS): cell for place, cell in told.items()}
     return {place: cell for place, cell in found.items() if place is not None}
+
+
+def by_of(job: Job) -> By:
+    """Return how the cells of a diagnosis are measured."""
+    found: By = job.details.get("by", "sweep")
+    return found
+
+
+def analysers_of(books: Books) -> frozenset[int]:
+    """Return which racks have a fast analyser."""
+    return frozenset(map(int, books.note(RACKS).get("analysers", ())))
 
 
 def _running(books: Books) -> list[Job]:
@@ -171,7 +198,7 @@ def diagnose_cells(form: DiagnoseForm, case: Case) -> list[Effect]:
     if not todo:
         raise Misstep("all cells on the racks have been measured; repeat them, or put others on")
     soc = str(form.soc_pct) if form.soc_pct is not None else None
-    return [_noted(load), *_begin(todo, form.temperature_c, soc, case)]
+    return [_noted(load), *_begin(todo, form.temperature_c, soc, form.by, case)]
 
 
 def _put_on(cells: tuple[str, ...], load: Load) -> Load:
@@ -185,11 +212,14 @@ def _put_on(cells: tuple[str, ...], load: Load) -> Load:
 
 
 def _begin(
-    todo: Mapping[Place, str], temperature_c: Decimal | None, soc_pct: str | None, case: Case
+    todo: Mapping[Place, str], temperature_c: Decimal | None, soc_pct: str | None, by: By, case: Case
 ) -> list[Effect]:
     for cell in todo.values():
         known(case.books, [cell], "cell")
     _free(case.books, {place.rack for place in todo})
+    if by != "sweep":
+        for rack in sorted({place.rack for place in todo}.difference(analysers_of(case.books))):
+            raise Invalid("rack {rack} has no fast analyser", rack=rack)
     care = care_of(case.books)
     if temperature_c is None:
         now = care.room_at(case.books.now)
@@ -201,6 +231,7 @@ def _begin(
         "places": {str(place): cell for place, cell in todo.items()},
         "temperature_c": str(temperature_c),
         "soc_pct": soc_pct,
+        "by": by,
         "zero_adjustments": newest,
         "operator": case.user or case.books.company.name,
     }
@@ -225,7 +256,7 @@ def repeat_cells(form: RepeatForm, case: Case) -> list[Effect]:
     # A room that is on record may have changed since; where it is not, what was told then is told again.
     now = care_of(case.books).room_at(case.books.now)
     told = None if now else Decimal(str(last[0].details["temperature_c"]))
-    return [_noted(awaiting), *_begin(again, told, last[0].details["soc_pct"], case)]
+    return [_noted(awaiting), *_begin(again, told, last[0].details["soc_pct"], by_of(last[0]), case)]
 
 
 def stop_diagnosis(form: Nothing, case: Case) -> list[Effect]:
@@ -251,7 +282,23 @@ def care_of(books: Books) -> Care:
     until = {row["serial"]: date.fromisoformat(row["until"]) for row in books.measurements(CALIBRATION)}
     readings = books.measurements(ROOM, READINGS_KEPT_IN_MIND)
     room = (Climate(**dict(row) | {"at": _moment(row["at"])}) for row in readings)
-    return Care({zero.id: zero for zero in zeros}, until, tuple(sorted(room, key=lambda one: one.at)))
+    return Care(
+        {zero.id: zero for zero in zeros}, until, tuple(sorted(room, key=lambda one: one.at)), _limits(books)
+    )
+
+
+def _limits(books: Books) -> Limits:
+    told = LimitsForm.model_validate(books.note(LIMITS))
+    return Limits(
+        relay_life=told.relay_life,
+        zero_valid=timedelta(hours=float(told.zero_valid_h)),
+        calibration_notice=timedelta(days=told.calibration_notice_d),
+    )
+
+
+def set_care_limits(form: LimitsForm, case: Case) -> list[Effect]:
+    """Note from when on the relays, zero adjustments and calibrations are to be seen to."""
+    return [Note(LIMITS, form.model_dump(mode="json"))]
 
 
 def _moment(text: object) -> datetime:
@@ -308,4 +355,5 @@ ACTIONS = (
     Action("record-room", "Record the room's temperature", RoomForm, record_room),
     Action("record-zero-adjustment", "Record a zero adjustment", ZeroForm, record_zero_adjustment),
     Action("record-calibration", "Record a calibration", CalibrationForm, record_calibration),
+    Action("set-care-limits", "Set when the station warns", LimitsForm, set_care_limits, rank="manager"),
 )

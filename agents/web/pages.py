@@ -456,7 +456,7 @@ STATES: Mapping[str, str] = {
     "measured": "has been measured",
     "skipped": "could not be measured",
 }
-BESIDE = ("record-room", "record-zero-adjustment", "record-calibration")
+BESIDE = ("record-room", "record-zero-adjustment", "record-calibration", "set-care-limits")
 
 
 async def station(request: web.Request) -> web.Response:
@@ -510,7 +510,7 @@ async def station_post(request: web.Request) -> web.Response:
     visitor = must_be(request)
     given = await posted(request)
     context, wanted = context_of(request), given.one("do")
-    told = {name: text for name in ("temperature_c", "soc_pct") if (text := given.one(name).strip())}
+    told = {name: text for name in ("temperature_c", "soc_pct", "by") if (text := given.one(name).strip())}
     cell = given.one("cell").strip()
     forms: dict[str, tuple[str, dict[str, object]]] = {
         "scan": ("scan", {"scan": given.one("scan").strip()}),

@@ -9,10 +9,10 @@ from pydantic import Field
 
 from agents.ports import Desk, Sight, Spot
 from agents.role import Job
-from agents.roles.station import DIAGNOSIS, care_of, load_of, places_of
+from agents.roles.diagnosis import spectra
+from agents.roles.station import DIAGNOSIS, analysers_of, by_of, care_of, load_of, places_of
 from agents.web.views import View
 from instruments.load import RELAYS, Load, Place
-from instruments.measurement import Measurement
 from instruments.picture import Trace, bode, nyquist
 
 type State = Literal["free", "expected", "waiting", "measuring", "measured", "skipped"]
@@ -76,6 +76,8 @@ class StationView(View):
     temperature_c: str = Field(description="Of the last shift")
     room_c: float | None = Field(description="The room's, where it was recorded lately")
     soc_pct: str = Field(description="Of the last shift")
+    by: str = Field(description="How the cells of the last shift were measured: sweep, fast or both")
+    analysers: list[int] = Field(description="Racks with a fast analyser")
     see_to: list[str] = Field(description="What there is to see to, in words")
     racks: list[RackView]
     sweeps: list[SweepView]
@@ -109,6 +111,8 @@ def station_of(desk: Desk, sight: Sight) -> StationView:
         temperature_c=str(details.get("temperature_c", "")),
         room_c=here.temperature_c if here else None,
         soc_pct=str(details.get("soc_pct") or ""),
+        by=by_of(jobs[-1]) if jobs else "sweep",
+        analysers=sorted(analysers_of(desk)),
         see_to=_see_to(desk, load),
         racks=[_rack(rack, load, spots.get(rack, Spot(rack)), running) for rack in range(1, load.racks + 1)],
         sweeps=[
@@ -166,8 +170,8 @@ def _see_to(desk: Desk, load: Load) -> list[str]:
     }
     words: dict[str, None] = {}
     for cell in last.values():
-        for document in desk.measurements(cell, 1):
-            words |= {warning.words: None for warning in care.warnings(Measurement.from_json(document))}
+        for measured in spectra(desk, cell)[-1:]:
+            words |= {warning.words: None for warning in care.warnings(measured)}
     return list(words)
 
 

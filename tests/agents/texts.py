@@ -13,6 +13,7 @@ from pydantic_core._pydantic_core import list_all_errors
 from agents.forms import Field, fields_of
 from agents.role import RANKS, Action
 from agents.roles import ROLES
+from agents.roles import diagnosis as roles_diagnosis
 from agents.roles.common import COMMON
 from agents.web import openapi, pages, problems, public, render, rest
 from analysis.soh import algorithms, model
@@ -239,6 +240,7 @@ def detail_names() -> set[str]:
 
 def _diagnosis() -> Iterator[Text]:
     yield from (("", words) for words in grading.WORDS)
+    yield from (("", words) for words in (*station.UNSEEN.values(), roles_diagnosis.DISAGREE))
     yield from (("", words) for words in (*model.WORDS.values(), *model.CARD.values(), *diagnosis.SENTENCES))
     yield from (("choice", name) for name in (*algorithms.algorithms(), *diagnosis.GATES))
 

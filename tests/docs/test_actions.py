@@ -62,7 +62,7 @@ def test_the_command_and_the_body_fill_the_same_form(
     monkeypatch.chdir(tmp_path)
     for name in re.findall(r"[\w-]+\.png", shown.sh):
         Path(name).write_bytes(PICTURE)
-    for name in ("measurement", "fleet"):
+    for name in ("measurement", "analysis", "fleet"):
         Path(f"{name}.json").write_text(json.dumps(body.get(name)))
 
     program, name, *words = shlex.split(shown.sh.replace("\\\n", " "))

@@ -4,9 +4,11 @@ import asyncio
 import json
 import multiprocessing
 import random
+import re
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,10 +22,14 @@ from agents.roles.station import load_of, places_of
 from agents.service import Agent
 from agents.store import open_store
 from credentials.keys import LocalSigner
+from instruments.analyser import FORMAT as ANALYSIS
+from instruments.analyser import Analysis
 from instruments.rack import Rack, Trouble, populate, serve
 from instruments.shift import Journal, Order, run
 from instruments.station import Station
+from schemas.claims import DiagnosisResult
 from schemas.errors import Fault, Invalid, Misstep, Unknown
+from schemas.events import Event
 from schemas.items import mint
 from tests.agents.pages import Sites
 from tests.scenarios.town import COLLECTOR, DISMANTLER, Bell, Town, collect, job, take_apart, town
@@ -349,3 +355,131 @@ async def test_an_agent_killed_in_the_middle_of_a_shift_measures_no_cell_twice(t
     lines = (t.folder / "shifts" / f"{(await the_job(t)).id}.journal").read_text().splitlines()
     written = [next(iter(json.loads(line).values()))["cell"] for line in lines]
     assert len(written) == len(set(written)) == CELLS
+
+
+# A fast analyser behind the same switch
+
+
+def with_analyser(t: Town, rack: Rack) -> Bench:
+    racks = [(rack.meter_resource, rack.switch_resource, "simulated", rack.analyser_resource)]
+    made = t.agents[COLLECTOR].works = Bench(t.agents[COLLECTOR], racks, t.folder / "shifts", poll_s=0.01)
+    return made
+
+
+async def asked(t: Town, working: Bench, by: str) -> Job:
+    """Begin the diagnosis anew, measured in this way."""
+    if (await the_job(t)).state == "queued":
+        await t.do(COLLECTOR, "stop-diagnosis")
+    await working.settle()
+    done = await t.do(COLLECTOR, "diagnose-cells", temperature_c="25", soc_pct="50", by=by)
+    return await job(t, done.jobs[0])
+
+
+async def analyses(t: Town, cell: str) -> list[Analysis]:
+    kept = await t.read(COLLECTOR, lambda desk: desk.measurements(cell))
+    return [Analysis.from_json(one) for one in kept if one["format"] == ANALYSIS]
+
+
+async def results(t: Town, cell: str) -> list[DiagnosisResult]:
+    held = await t.read(COLLECTOR, lambda desk: desk.credentials(cell, "DiagnosisResult"))
+    return [DiagnosisResult.model_validate(one.claim) for one in held]
+
+
+def see_to(event: Event) -> tuple[str, ...]:
+    told = event.details["see_to"]
+    assert isinstance(told, tuple)
+    return tuple(map(str, told))
+
+
+async def test_both_puts_the_vendors_value_beside_what_the_spectrum_says(t: Town, rack: Rack) -> None:
+    working = with_analyser(t, rack)
+    the = await asked(t, working, "both")
+    await working.work(the)
+    found = await job(t, the.id)
+    assert found.state == "done"
+    first, bad, *_ = places_of(the).values()
+    assert found.progress["analysed"][first] == found.progress["outcomes"][first] == "measured"
+    assert found.progress["analysed"][bad].startswith("skipped: bad contact: the analyser sees no cell")
+    assert found.progress["outcomes"][bad].startswith("skipped: bad contact: the meter sees no cell")
+    (said,) = await analyses(t, first)
+    (result,) = await results(t, first)
+    (vendor,) = (one for one in result.algorithms if one.algorithm == "vendor")
+    assert float(vendor.soh_pct) == said.soh_pct
+    assert (float(vendor.lower_pct or 0), float(vendor.upper_pct or 0)) == said.interval
+    assert vendor.voice_pct == 0
+    assert str(said.analyser) in result.instruments
+    alone = [one for one in result.algorithms if one.algorithm != "vendor"]
+    assert result.soh_pct is not None
+    assert all(one.voice_pct > 0 for one in alone), "the answer is made without the vendor's value"
+    assert await analyses(t, bad) == []
+    events = await t.read(COLLECTOR, lambda desk: [e.what for e in desk.events(first, ours=True)])
+    assert events[-2:] == ["analysed", "diagnosed"]
+
+
+async def test_fast_alone_is_on_record_and_is_no_diagnosis(t: Town, rack: Rack) -> None:
+    working = with_analyser(t, rack)
+    the = await asked(t, working, "fast")
+    await working.work(the)
+    load = await t.read(COLLECTOR, load_of)
+    first, bad, *_ = places_of(the).values()
+    assert load.outcomes[first] == ""
+    assert "the analyser sees no cell" in load.outcomes[bad]
+    assert len(await analyses(t, first)) == 1
+    assert await results(t, first) == []
+    event = (await t.read(COLLECTOR, lambda desk: desk.events(first, ours=True)))[-1]
+    assert (event.what, len(event.evidence)) == ("analysed", 1)
+    assert str(event.details["result"]).startswith(f"{(await analyses(t, first))[0].soh_pct:g} %")
+    again = await t.do(COLLECTOR, "repeat-cells")
+    assert (await job(t, again.jobs[0])).details["by"] == "fast"
+
+
+async def test_an_analyser_that_is_away_holds_up_no_sweep(t: Town, rack: Rack) -> None:
+    rack.analyser_resource = "TCPIP::127.0.0.1::9::SOCKET"
+    working = with_analyser(t, rack)
+    the = await asked(t, working, "both")
+    await working.work(the)
+    found = await job(t, the.id)
+    assert found.state == "done"
+    assert "127.0.0.1::9" in found.progress["problem"]
+    assert all(words.startswith("skipped: ") for words in found.progress["analysed"].values())
+    assert sum(words == "measured" for words in found.progress["outcomes"].values()) == 3
+
+
+async def test_a_vendors_value_that_contradicts_ours_is_told(t: Town, rack: Rack) -> None:
+    rack.cells = {**rack.cells, 101: replace(rack.cells[101], soh_pct=40.0)}
+    working = with_analyser(t, rack)
+    the = await asked(t, working, "both")
+    await working.work(the)
+    first = next(iter(places_of(the).values()))
+    (event,) = [e for e in await t.read(COLLECTOR, lambda d: d.events(first)) if e.what == "diagnosed"]
+    assert any(re.match(r"the analyser says [34]\d.* the spectrum", words) for words in see_to(event))
+
+
+async def test_both_resumed_after_a_crash_analyses_and_sweeps_each_cell_once(t: Town, rack: Rack) -> None:
+    working = with_analyser(t, rack)
+    the = await asked(t, working, "both")
+    running = asyncio.create_task(working.work(the))
+    await asyncio.sleep(0.3)
+    running.cancel()
+    await asyncio.wait({running})
+    assert rack.closed is None
+    t.start(COLLECTOR)
+    await with_analyser(t, rack).work(await job(t, the.id))
+    assert (await job(t, the.id)).state == "done"
+    for cell in places_of(the).values():
+        kept = await t.read(COLLECTOR, lambda desk, cell=cell: desk.measurements(cell))  # type: ignore[misc]
+        assert len({one["format"] for one in kept}) == len(kept)
+
+
+async def test_a_rack_without_an_analyser_is_named_before_anything_begins(t: Town, rack: Rack) -> None:
+    working = bench(t, rack)
+    with pytest.raises(Invalid, match="rack 1 has no fast analyser"):
+        await asked(t, working, "fast")
+
+
+async def test_from_when_on_the_station_warns_is_the_companys_to_say(t: Town, rack: Rack) -> None:
+    await t.do(COLLECTOR, "set-care-limits", relay_life=1)
+    await bench(t, rack).work(await the_job(t))
+    cell = next(iter(places_of(await the_job(t)).values()))
+    (event,) = [e for e in await t.read(COLLECTOR, lambda d: d.events(cell)) if e.what == "diagnosed"]
+    assert "the relay of channel 101 was switched 1 times; 1 are its life" in see_to(event)
