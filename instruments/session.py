@@ -7,6 +7,7 @@ scan is told at once and does not count.
 
 import argparse
 import json
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -83,6 +84,8 @@ class Screen:
 
     def _write(self, text: str, *, last: bool) -> None:
         clean = "".join(c if c.isprintable() else "?" for c in text)
+        if self._live and not last:  # a line that wraps would not be overwritten by the next
+            clean = clean[: shutil.get_terminal_size().columns - 1]
         sys.stderr.write(f"\r\x1b[K{clean}" if self._live else clean)
         sys.stderr.write("\n" if last else "")
         sys.stderr.flush()

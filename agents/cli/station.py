@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,19 +16,25 @@ from schemas.errors import Invalid
 
 SECTION: Final = "Workshop"
 PAUSE_S: Final = 0.5
-WIDE, HIGH = 28, 6
+WIDE, HIGH, BETWEEN = 28, 6, 16
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # of a Braille character, by row and column
 
 
 def plotted(points: Sequence[tuple[float, float]], wide: int = WIDE, high: int = HIGH) -> list[str]:
-    """Draw points as lines of Braille characters, each a raster of two by four; nothing without points."""
+    """Draw a curve through points as lines of Braille characters, each a raster of two by four.
+
+    Nothing without points.
+    """
     if not points:
         return []
+    steps = [n / BETWEEN for n in range(BETWEEN)]
+    pairs = pairwise(points)
+    between = [tuple(a + t * (b - a) for a, b in zip(p, q, strict=True)) for p, q in pairs for t in steps]
     raster = [[0] * wide for _ in range(high)]
     lows = [min(point[axis] for point in points) for axis in (0, 1)]
     spans = [max(point[axis] for point in points) - low or 1.0 for axis, low in enumerate(lows)]
-    for x, y in points:
+    for x, y in (*between, points[-1]):
         across = round((x - lows[0]) / spans[0] * (2 * wide - 1))
         down = round((1 - (y - lows[1]) / spans[1]) * (4 * high - 1))
         raster[down // 4][across // 2] |= _DOTS[down % 4][across % 2]
@@ -42,7 +49,9 @@ def _spectra(sweep: Mapping[str, Any]) -> Iterator[str]:
         [(math.log10(f), math.hypot(*z)) for f, z in zip(sweep["frequencies_hz"], impedances, strict=True)]
     )
     if nyquist:
-        yield f"{'Nyquist':{WIDE}}   Bode"
+        low, high = (1e3 * end(real for real, _ in impedances) for end in (min, max))
+        fast, slow = sweep["frequencies_hz"][0], sweep["frequencies_hz"][-1]
+        yield f"{f'Nyquist, Re {low:.1f} – {high:.1f} mΩ':{WIDE}}   Bode, {slow:g} – {fast:g} Hz"
     for left, right in zip(nyquist, bode, strict=True):
         yield f"{left}   {right}"
 
