@@ -204,7 +204,7 @@ def forecast_lot(
     option("--method", "Which method; `meguri lifetime` lists them."),
     option("--threshold", "End of life, % of nominal capacity.", type=float, default=70.0, show_default=True),
     option("--likely", "How sure it shall be, in %.", type=float, default=80.0, show_default=True),
-    option("--per-day", "Cycles a day.", type=float, default=1.0, show_default=True),
+    option("--per-day", "Cycles a day; else by the column date, else one.", type=float),
 )
 def remaining(
     call: Call,
@@ -213,16 +213,17 @@ def remaining(
     method: str | None,
     threshold: float,
     likely: float,
-    per_day: float,
+    per_day: float | None,
 ) -> None:
     """Say for how long each cell of a table will serve."""
     from analysis.lifetime import forecasts
     from analysis.lifetime.document import read_fleet
-    from analysis.lifetime.table import read_fade
+    from analysis.lifetime.table import read_fade, read_paces
     from analysis.result import NotAssessable
 
-    if not 0 < per_day < _MOST:
+    if per_day is not None and not 0 < per_day < _MOST:
         raise Invalid("Cycles a day are a number above 0.")
+    paces = read_paces(history) if per_day is None else {}
     known = read_fleet(fleet) if fleet else None
     told: list[dict[str, Any]] = []
     for model, cells in sorted(read_fade(history).items()):
@@ -233,9 +234,12 @@ def remaining(
             if isinstance(made, NotAssessable):
                 told.append(row | {"not_assessable": made.reason, "words": made.words})
                 continue
-            row |= {"cycles": round(made.cycles, 1), "years": round(made.cycles / per_day / _DAYS, 2)}
+            own = paces.get(model, {}).get(cell)
+            pace = per_day or own or 1.0
+            row |= {"cycles": round(made.cycles, 1), "years": round(made.cycles / pace / _DAYS, 2)}
             row |= {"at_least": made.whole_reach, "likely_pct": likely, "threshold_pct": threshold}
-            row |= {"cycles_per_day": per_day, "method": made.forecast.method}
+            row |= {"pace": "given" if per_day else "as so far" if own else "assumed"}
+            row |= {"cycles_per_day": round(pace, 4), "method": made.forecast.method}
             row |= {"version": made.forecast.version, "warnings": list(made.forecast.warnings)}
             told.append(row | {"limits": list(made.forecast.limits)})
     if len(told) == 1 and "not_assessable" in told[0]:
@@ -253,10 +257,14 @@ def remaining(
                 likely=likely,
                 threshold=threshold,
                 years=row["years"],
-                per_day=per_day,
+                per_day=row["cycles_per_day"],
                 cycles=row["cycles"],
             )
             paper.line("  ", words)
+            if row["pace"] == "as so far":
+                paper.line(
+                    "  ", faint(call.say("The pace is its own so far, by the dates of the check-ups."))
+                )
             if row["at_least"]:
                 paper.line("  ", faint(call.say("That is as far as the forecast reaches; it may be longer.")))
             for text in (*row["warnings"], *row["limits"]):

@@ -1,4 +1,4 @@
-"""Capacity tables as CSV: dataset (the battery model), cell, cycle, capacity_Ah, nominal_Ah."""
+"""Capacity tables as CSV: dataset (the battery model), cell, cycle, capacity_Ah, nominal_Ah; maybe date."""
 
 import csv
 import gzip
@@ -6,6 +6,8 @@ import hashlib
 import io
 import math
 from collections.abc import Iterator, Mapping
+from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +53,42 @@ def read_fade(path: Path) -> dict[str, dict[str, History]]:
         }
         for model, cells in found.items()
     }
+
+
+def read_paces(path: Path) -> dict[str, dict[str, float]]:
+    """Return cycles a day by model and cell, of cells with two dates or more in the optional column `date`.
+
+    Over the whole of what is dated: (last cycle - first)/(last day - first). Raises Invalid, with the line,
+    for what is no date, and for a date that goes back while the cycles go on.
+    """
+    dated: dict[tuple[str, str], list[tuple[float, date, int]]] = {}
+    for line, row in _rows(path):
+        text = (row.get("date") or "").strip()
+        if not text:
+            continue
+        try:
+            day = date.fromisoformat(text[:10])
+        except ValueError as error:
+            raise Invalid(
+                "Line {line}: “{text}” is no date like 2026-04-01.", line=line, text=text[:40]
+            ) from error
+        key = (row["dataset"] or "").strip(), (row["cell"] or "").strip()
+        dated.setdefault(key, []).append((_number(row, "cycle", line), day, line))
+    found: dict[str, dict[str, float]] = {}
+    for (model, cell), seen in dated.items():
+        seen.sort()
+        for (_, before, _), (_, after, line) in pairwise(seen):
+            if after < before:
+                raise Invalid(
+                    "Line {line}: the date {date} of cell {cell} goes back while its cycles go on.",
+                    line=line,
+                    date=after,
+                    cell=cell,
+                )
+        days = (seen[-1][1] - seen[0][1]).days
+        if days > 0 and seen[-1][0] > seen[0][0]:
+            found.setdefault(model, {})[cell] = (seen[-1][0] - seen[0][0]) / days
+    return found
 
 
 def file_digest(path: Path) -> str:

@@ -1,5 +1,6 @@
 import json
 import math
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,36 @@ def test_the_methods_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     methods = told(capsys, "lifetime")["methods"]
     assert isinstance(methods, list)
     assert [m["method"] for m in methods if m["default"]] == ["fleet-weighted"]
+
+
+def dated(history: Path, dates: list[str]) -> Path:
+    lines = history.read_text("utf-8").splitlines()
+    rows = [f"{row},{day}" for row, day in zip(lines[1:26], dates, strict=True)]
+    history.write_text("\n".join([lines[0] + ",date", *rows]) + "\n", "utf-8")
+    return history
+
+
+def test_years_follow_the_pace_of_the_check_ups_where_they_are_dated(
+    history: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assumed = told(capsys, "lifetime", "remaining", history, "--threshold", 90)["cells"]
+    assert isinstance(assumed, list)
+    assert assumed[0]["pace"] == "assumed"
+    # 480 cycles in 240 days.
+    days = [(date(2026, 1, 1) + timedelta(days=10 * i)).isoformat() for i in range(25)]
+    by_date = told(capsys, "lifetime", "remaining", dated(history, days), "--threshold", 90)
+    assert (by_date["cycles_per_day"], by_date["pace"]) == (2.0, "as so far")
+    assert by_date["years"] == pytest.approx(assumed[0]["years"] / 2, abs=0.01)
+    given = told(capsys, "lifetime", "remaining", history, "--threshold", 90, "--per-day", 1)
+    assert (given["pace"], given["years"]) == ("given", assumed[0]["years"])
+
+
+@pytest.mark.parametrize(
+    ("day", "words"), [("2025-01-01", "goes back"), ("1 April", "is no date"), ("2026-13-01", "is no date")]
+)
+def test_dates_that_make_no_sense_are_refused(
+    day: str, words: str, history: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days = ["2026-01-01"] * 24 + [day]
+    assert run(["lifetime", "remaining", str(dated(history, days))]) != 0
+    assert words in capsys.readouterr().err
