@@ -332,7 +332,7 @@ async def connect(one: Door, other: Door) -> None:
 
 async def journey(doors: Mapping[str, Door], narrator: Narrator, folder: Path) -> str:
     """Play the whole journey and return the code of one cell that made it into a product."""
-    _, dismantler, collector, reuse, recycler = (doors[role] for role in COMPANIES)
+    authority, dismantler, collector, reuse, recycler = (doors[role] for role in COMPANIES)
 
     narrator.chapter(1, "The governance authority admits each company")
     await admission(doors, narrator)
@@ -354,6 +354,7 @@ async def journey(doors: Mapping[str, Door], narrator: Narrator, folder: Path) -
     kept, product = await to_reuse(collector, reuse, good, narrator)
     await to_recycling(collector, recycler, [*skipped, good[-1]], narrator)
     await disclosed(collector, recycler, good[-1], narrator)
+    await found_by_everyone(authority, collector, kept[1], narrator)
 
     narrator.chapter(7, "A forecast with a fleet, audited by making it again; what a warranty costs")
     await forecast(reuse, kept[0], narrator, folder)
@@ -664,6 +665,34 @@ async def command(door: Door, *words: str) -> str:
             f"{complaint.decode(errors='replace')}"
         )
     return said.decode()
+
+
+async def found_by_everyone(authority: Door, collector: Door, cell: str, narrator: Narrator) -> None:
+    """Publish a cell's diagnosis, and have the authority find it: its DID says where it publishes."""
+    await collector.do("publish", item=cell, claim_types=["ItemIdentity", "DiagnosisResult"])
+    narrator.line("collector", f"shows the diagnosis of {cell} to everyone, at its own site")
+    await authority.call("POST", "/api/v1/registry/harvest", json={})
+
+    async def read() -> Any:
+        told = await authority.get("/registry/sources")
+        return None if told["running"] else told["sources"]
+
+    sources = await authority.until("the members' sites to be read", read)
+    asked = {"type": "DiagnosisResult", "model": CELL_MODEL}
+    found = (await authority.get("/registry/search", **asked))["found"]
+    wrong = [one for one in sources if one["problem"] or one["refused"]]
+    if wrong or [one["item"] for one in found] != [cell]:
+        raise Failed(f"the registry does not find what was published: {json.dumps([found, wrong])[:500]}")
+    async with authority.session.get(found[0]["url"], headers={"Accept": "application/vc"}) as answer:
+        document = await answer.json(content_type=None)
+    if document["id"] != found[0]["id"]:
+        raise Failed("the registry names an address where another statement stands")
+    narrator.line(
+        "governance-authority",
+        f"reads the sites that {len(sources)} DIDs name, checks what is new; a search for diagnoses of "
+        f"{CELL_MODEL} finds it",
+        mark="✓",
+    )
 
 
 async def forecast(reuse: Door, cell: str, narrator: Narrator, folder: Path) -> None:
