@@ -162,6 +162,14 @@ class Registrar:
         """Return the text of a name's `did.json`."""
         return dids.web_document(await self.history(name))
 
+    async def site(self, name: str) -> str:
+        """Return the site where the files of a name's DID stand, or raise `Unknown`."""
+        entry = strict.loads((await self.log(name)).lines[-1])
+        site = "" if entry["parameters"].get("deactivated") else did_document(entry["state"]).files
+        if not site:
+            raise Unknown("the DID of “{name}” names no site", name=name[:60])
+        return site
+
     async def whois(self, name: str) -> str:
         """Return what the holder of a name shows of itself, or raise `Unknown`."""
         text = await self.store.read(lambda desk: desk.whois(name))

@@ -125,6 +125,10 @@ class Resolver(AbstractResolver):
         await self._resolver.close()
 
 
+# The sealed document rather than a page about it, where both stand at one address.
+_WANTED = "application/vc, application/json;q=0.9, text/html;q=0.1, */*;q=0.5"
+
+
 async def fetched(link: str, most: int, allowed: frozenset[Nearness], seconds: float) -> bytes:
     """Return what stands at a link, up to `most` bytes of it, all within so many seconds; or raise a Fault.
 
@@ -137,7 +141,7 @@ async def fetched(link: str, most: int, allowed: frozenset[Nearness], seconds: f
                 connector=TCPConnector(resolver=Resolver(allowed)),
                 timeout=ClientTimeout(total=seconds),
                 cookie_jar=DummyCookieJar(),
-                headers={"Accept-Encoding": "identity"},
+                headers={"Accept": _WANTED, "Accept-Encoding": "identity"},
                 auto_decompress=False,
             ) as http,
             http.get(link, allow_redirects=False) as response,

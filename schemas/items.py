@@ -96,3 +96,14 @@ def item_uri(registrar: str, code: str) -> str:
     """Return the item's DID URL under the DID of the company that registered it."""
     base, _, local = code.partition("-")
     return f"{registrar}/items/{base}" + (f"#{local}" if local.count("-") else "")
+
+
+def read_uri(uri: str) -> tuple[str, str]:
+    """Return the registrar and the code that an item's DID URL names, or raise `Invalid`."""
+    registrar, _, rest = uri.partition("/items/")
+    base, _, local = rest.partition("#")
+    base = base.strip().upper()
+    code = f"{base}-{local}" if local else base
+    if not local and "-" not in base and set(base) <= _VALUES.keys():
+        code = f"{base}-{check_character(base)}"
+    return registrar, read_code(code)

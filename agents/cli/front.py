@@ -36,7 +36,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
         "jobs",
         "job",
     ),
-    "registry": ("search", "registry"),
+    "registry": ("search", "resolve", "registry"),
     "people": ("invite", "join", "login", "logout", "whoami", "users", "token"),
     "soh": ("soh", "models", "measure"),
     "station": ("station", "measurements"),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -10,7 +11,10 @@ import click
 from agents.cli import drawing
 from agents.cli.call import ITEMS, PEERS, Call, argument, command, group, option
 from agents.cli.client import API
+from agents.cli.look import DOES_NOT_VERIFY, Unchecked
 from agents.cli.paper import Paper, bad, faint, good, local, loud
+from agents.words import recall
+from schemas.errors import Fault
 
 SECTION: Final = "Publication"
 PAUSE_S: Final = 0.5
@@ -52,6 +56,54 @@ def search(call: Call, **asked: Any) -> None:
     call.show(found, draw)
     if found["next"] and not call.json:
         call.note("there is more: --after {place}", place=found["next"])
+
+
+@command(
+    "resolve",
+    argument("name", "What is named: an item or a statement under its company's DID.", metavar="DIDURL"),
+    option(
+        "--at",
+        "Where a host named by a DID or status list is reached instead, as HOST=URL; may be repeated.",
+        metavar="HOST=URL",
+        multiple=True,
+    ),
+)
+def resolve(call: Call, name: str, at: tuple[str, ...]) -> None:
+    """Find what stands under a DID URL of an item or a statement, at its issuer's site, and check it.
+
+    Such as did:webvh:SCID:HOST:NAME/items/P3F9KQ27MH#C017-2, or …/credentials/UUID. What is not for everyone
+    is not found; its issuer may tell a member of it over disclosure/1.0. Ends with 0 where all holds, 1 where
+    it does not, and 2 where nothing is found.
+    """
+    from agents.cli.sealed import Web, hosts, resolved  # cryptography behind it, needed here only
+
+    try:
+        found = resolved(name, Web(hosts(at)), now=datetime.now(UTC))
+    except Fault as fault:
+        raise Unchecked(fault.template, **fault.values) from fault
+    document = {
+        "did": found.did,
+        "url": found.url,
+        "statements": [
+            one.verdict.report.as_json() | {"id": one.id, "says": dict(one.verdict.facts)}
+            for one in found.statements
+        ],
+    }
+
+    def draw(paper: Paper) -> None:
+        paper.title(found.url)
+        paper.line("  ", faint(found.did))
+        for one in found.statements:
+            facts, report = one.verdict.facts, one.verdict.report
+            mark = good("✓ ") if report.verified else bad("✗ ")
+            paper.line(mark, loud(call.term(facts["type"], "claim")), "  ", faint(local(facts["from"])))
+            paper.line("    ", one.id.removeprefix("urn:uuid:"))
+            if not report.verified:
+                paper.line("    ", bad(recall(report.reason, call.language)))
+
+    call.show(document, draw)
+    if not all(one.verdict.report.verified for one in found.statements):
+        raise click.exceptions.Exit(DOES_NOT_VERIFY)
 
 
 def _sources(call: Call) -> None:
@@ -159,4 +211,4 @@ def dismiss(call: Call, name: str) -> None:
     call.show({"dismissed": name}, lambda paper: paper.line(good("✓ "), name))
 
 
-COMMANDS: Final = {"search": search, "registry": REGISTRY}
+COMMANDS: Final = {"search": search, "resolve": resolve, "registry": REGISTRY}

@@ -1,6 +1,8 @@
 """Checking whatever is sealed, wherever it comes from, without an agent and believing nobody in between."""
 
 import asyncio
+import json
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -11,14 +13,16 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
-from credentials import seals, webvh
+from credentials import seals, strict, webvh
 from credentials.report import Report
 from credentials.resolution import ByMethod, Cached, KeyResolver
 from schemas.errors import Fault, Invalid, Unavailable, Unknown
+from schemas.items import read_uri
 
 MAX_BYTES: Final = webvh.MAX_CHARACTERS
 MAX_FETCHES: Final = 100
 PATIENCE_S: Final = 60.0
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass
@@ -185,6 +189,76 @@ def examine(
         domain=domain,
     )
     return Verdict(seals.what(report.document), seals.suite(sealed), report, facts_of(report.document or {}))
+
+
+# What a DID URL names
+
+
+@dataclass(frozen=True)
+class Stated:
+    """One statement that was found, by its id, and what came of checking it."""
+
+    id: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What stands under a DID URL: where, and what is stated there."""
+
+    did: str
+    url: str
+    statements: tuple[Stated, ...]
+
+
+def resolved(name: str, web: Web, *, now: datetime) -> Resolved:
+    """Find what a company has published under a DID URL of its own, and check it.
+
+    The DID's log, checked with its witnesses' approvals, names the site where its files stand; so nobody but
+    the issuer learns what is asked for, and of another issuer's statements none counts.
+    """
+    did, kind, path = _named(name)
+    document = webvh.WebvhResolver(web.fetch, lambda: now).resolve(did)
+    if document.deactivated or not document.files:
+        raise Unknown("{did} names no site where its statements stand", did=did)
+    url = f"{document.files}/{kind}/{path}"
+    try:
+        found = strict.loads(web.fetch(url), limit=MAX_BYTES)
+    except Unknown:
+        raise Unknown(
+            "nothing is published under {name}; a member may ask its issuer for it over disclosure/1.0",
+            name=name[:400],
+        ) from None
+    told: Any = [found]
+    if kind == "items":
+        told = found.get("credentials") if isinstance(found, dict) else None
+    if not isinstance(told, list) or not told or not all(isinstance(one, dict) for one in told):
+        raise Invalid("what is at {url} is none of our items and statements", url=url)
+    return Resolved(did, url, tuple(_stated(one, did, kind, path, web, now) for one in told))
+
+
+def _named(name: str) -> tuple[str, str, str]:
+    """Return the DID that a DID URL is of, and whether it names an item or a statement, and which."""
+    did, _, rest = name.partition("/")
+    kind, _, id = rest.partition("/")
+    webvh.place(did)
+    if kind == "items":
+        return did, kind, read_uri(name)[1]
+    if kind == "credentials" and _UUID.fullmatch(id):
+        return did, kind, id
+    raise Invalid("{name} names neither an item nor a statement: DID/items/CODE or DID/credentials/UUID",
+                  name=name[:400])  # fmt: skip
+
+
+def _stated(document: dict[str, Any], did: str, kind: str, path: str, web: Web, now: datetime) -> Stated:
+    id, subject = str(document.get("id", "")), document.get("credentialSubject")
+    about = subject.get("item") if isinstance(subject, dict) else None
+    if (about if kind == "items" else id.removeprefix("urn:uuid:")) != path:
+        raise Invalid("another thing stands there than was asked for: {id}", id=id[:400])
+    verdict = examine(Source(id, json.dumps(document).encode()), web, now=now)
+    if verdict.report.verified and verdict.report.author != did:
+        raise Invalid("it is a statement of another issuer: {did}", did=str(verdict.report.author)[:120])
+    return Stated(id, verdict)
 
 
 def _found_in(document: object) -> object:

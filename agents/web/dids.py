@@ -4,6 +4,7 @@ Nobody logs in here: a first entry needs its code, every other proves itself, an
 """
 
 from typing import Any, Final
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -68,6 +69,12 @@ def add_dids(app: web.Application, registrar: Registrar) -> None:
     async def whois(request: web.Request) -> web.Response:
         return _served(await registrar.whois(_name(request)), "application/vp")
 
+    async def onward(request: web.Request) -> web.Response:
+        """Send who follows a DID URL on to the site that its DID names, whether or not that has it."""
+        kind, id = request.match_info["kind"], quote(request.match_info["id"], safe="")
+        place = f"{await registrar.site(_name(request))}/{kind}/{id}"
+        return web.Response(status=307, headers=_AROUND | {"Location": place})
+
     add = app.router.add_route
     add("GET", "/dids", about)
     add("GET", "/dids/logs", logs)
@@ -79,6 +86,7 @@ def add_dids(app: web.Application, registrar: Registrar) -> None:
         add("GET", folder + "/{name}/did-witness.json", approvals)
         add("GET", folder + "/{name}/did.json", document)
         add("GET", folder + "/{name}/whois.vp", whois)
+        add("GET", folder + "/{name}/{kind:items|credentials}/{id}", onward)
     add("GET", "/whois.vp", whois)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -12,10 +13,11 @@ from aiohttp import web
 
 from agents import accounts
 from agents.accounts import Visitor
+from agents.dids import LIVES
 from agents.forms import Field, fields_of
 from agents.role import RANKS, Action, Rank
 from agents.roles.statements import MARKING
-from agents.service import Misfilled
+from agents.service import Misfilled, read_form
 from agents.web.forms import from_file, read_posted, shown
 from agents.web.gate import (
     DOOR,
@@ -29,6 +31,7 @@ from agents.web.gate import (
     set_cookie,
     visitor_of,
 )
+from agents.web.identity import NewName, registered, registrar_of
 from agents.web.outlook import newest, picture
 from agents.web.problems import Problem, problem_of, status_of
 from agents.web.render import PROTOCOL_TITLES, Words, environment
@@ -609,6 +612,51 @@ async def accept(request: web.Request) -> web.Response:
     return went("/members")
 
 
+# Names in the registry of DIDs, at the authority
+
+
+async def registrations(request: web.Request) -> web.Response:
+    """List the names in the registry of DIDs, and those admitted to it."""
+    return await _registrations(request)
+
+
+async def _registrations(request: web.Request, status: int = 200, **values: Any) -> web.Response:
+    visitor = must_be(request)
+    names = await registered(registrar_of(context_of(request)))
+    shown_values = {"problem": "", "code": "", "name": "", "days": LIVES.days} | values
+    return await render(
+        request,
+        "registrations.html",
+        "more",
+        status=status,
+        names=names,
+        may_admit=visitor.may("manager"),
+        **shown_values,
+    )
+
+
+async def admit(request: web.Request) -> web.Response:
+    """Admit a name, and show its one-time code."""
+    must_be(request, "manager")
+    given = await posted(request)
+    told = {"name": given.one("name").strip(), "days": given.one("days").strip()}
+    registrar = registrar_of(context_of(request))
+    try:
+        form = read_form(NewName, told)
+        code = await registrar.admit(form.name, timedelta(days=form.days))
+    except Fault as fault:
+        return await _registrations(request, status_of(fault), problem=words_of(request, fault), **told)
+    return await _registrations(request, code=code, name=form.name)
+
+
+async def dismiss(request: web.Request) -> web.Response:
+    """End the code for a name."""
+    must_be(request, "manager")
+    await posted(request)
+    await registrar_of(context_of(request)).dismiss(request.match_info["name"])
+    return went("/registrations")
+
+
 # What goes on
 
 
@@ -647,7 +695,7 @@ async def job(request: web.Request) -> web.Response:
 async def more(request: web.Request) -> web.Response:
     """Show the way to everything else."""
     must_be(request)
-    return await render(request, "more.html", "more")
+    return await render(request, "more.html", "more", registrar=context_of(request).registrar)
 
 
 async def about(request: web.Request) -> web.Response:
@@ -874,6 +922,7 @@ GETS: Mapping[str, Callable[[web.Request], Answer]] = {
     "/models": models,
     "/disclosures": disclosures,
     "/members": members,
+    "/registrations": registrations,
     "/dead-letters": dead_letters,
     "/jobs": jobs,
     "/jobs/{id}": job,
@@ -890,6 +939,8 @@ POSTS: Mapping[str, Callable[[web.Request], Answer]] = {
     "/station/measurements": measurements_post,
     "/members/invite": invite,
     "/members/accept": accept,
+    "/registrations": admit,
+    "/registrations/{name}/dismiss": dismiss,
     "/dead-letters/{peer}/{id}/retry": retry,
     "/users": add_user,
     "/users/{name}/drop": drop_user,

@@ -10,7 +10,18 @@ from pydantic import TypeAdapter, ValidationError
 
 from schemas import items
 from schemas.errors import Invalid
-from schemas.items import KINDS, LETTERS, Code, Kind, check_character, item_uri, kind_of, mint, read_code
+from schemas.items import (
+    KINDS,
+    LETTERS,
+    Code,
+    Kind,
+    check_character,
+    item_uri,
+    kind_of,
+    mint,
+    read_code,
+    read_uri,
+)
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 WRITTEN = string.digits + string.ascii_uppercase
@@ -185,3 +196,15 @@ def test_a_part_is_found_under_the_uri_of_its_pack() -> None:
     pack, cell = sealed("P3F9KQ27MH"), sealed("P3F9KQ27MH-C017")
     assert item_uri("did:example:collector", pack) == "did:example:collector/items/P3F9KQ27MH"
     assert item_uri("did:example:collector", cell).startswith("did:example:collector/items/P3F9KQ27MH#C017")
+
+
+@given(codes)
+def test_a_did_url_is_read_back_as_the_item_that_it_names(code: str) -> None:
+    registrar = "did:webvh:Qmx:registry.example:minato"
+    assert read_uri(item_uri(registrar, code)) == (registrar, code)
+
+
+@pytest.mark.parametrize("rest", ["", "/items/", "/items/#", "/items/X#C017-2", "/items/ü", "/items/P#"])
+def test_what_names_no_item_is_refused(rest: str) -> None:
+    with pytest.raises(Invalid):
+        read_uri(f"did:x:y{rest}")

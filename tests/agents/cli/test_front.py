@@ -76,6 +76,7 @@ def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_no_action_hides_behind_a_command_of_ours() -> None:
     assert not WHERE.keys() & ACTIONS.keys()
+    assert len(WHERE) == sum(map(len, ROOMS.values()))
     assert {section(action) for action in ACTIONS.values()} <= set(SECTIONS)
 
 

@@ -21,6 +21,7 @@ from credentials.envelope import enveloped
 from credentials.keys import LocalSigner, multikey
 from credentials.vc import credential, presentation
 from schemas.errors import Fault, Unavailable
+from schemas.items import item_uri
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -44,8 +45,9 @@ def public(signer: LocalSigner) -> str:
     return multikey(signer.key.public_key().public_bytes_raw())
 
 
-def company() -> tuple[LocalSigner, dict[str, bytes]]:
-    """A company with a witnessed did:webvh, and what its host serves."""
+def company(site: str = "") -> tuple[LocalSigner, dict[str, bytes]]:
+    """A company with a witnessed did:webvh, and what its host serves; its files stand at a site."""
+    named = {"id": "#files", "type": "relativeRef", "serviceEndpoint": site}
     blank = f"did:webvh:{webvh.PLACEHOLDER}:{HOST}"
     document = {
         "@context": ["https://www.w3.org/ns/did/v1", "https://w3id.org/security/multikey/v1"],
@@ -59,7 +61,7 @@ def company() -> tuple[LocalSigner, dict[str, bytes]]:
             }
         ],
         "assertionMethod": [f"{blank}#key-1"],
-    }
+    } | ({"service": [named]} if site else {})
     witness = {"threshold": 1, "witnesses": [{"id": AUTHORITY.did}]}
     entry = webvh.created(
         document,
@@ -339,3 +341,87 @@ def test_any_bytes_get_a_report_or_a_reason(data: bytes) -> None:
     except Fault:
         return
     assert not verdict.report.verified
+
+
+CELL = "P3F9KQ27MH-C017-2"
+ID = "11111111-1111-4111-8111-111111111111"
+
+
+def published(signer: LocalSigner, item: str = CELL, id: str = ID) -> dict[str, Any]:
+    claim = {"id": item_uri(signer.did, item), "item": item, "kind": "cell"}
+    payload = credential(signer.did, ("ItemIdentity",), claim, id=f"urn:uuid:{id}", valid_from=NOW - DAY)
+    return integrity.seal(payload, signer, created=NOW)
+
+
+@pytest.fixture
+def resolve(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    def resolve(name: str, *args: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        ended = run(["resolve", name, *args], Call({"HOME": "/nonexistent"}))
+        said = capsys.readouterr()
+        return ended, said.out, said.err
+
+    return resolve
+
+
+def test_a_did_url_leads_to_what_its_issuer_published(resolve: Verify, host: Host) -> None:
+    signer, files = company("https://site.example/x/")
+    document = published(signer)
+    known = {
+        f"/x/items/{CELL}": json.dumps({"item": CELL, "credentials": [document]}).encode(),
+        f"/x/credentials/{ID}": json.dumps(document).encode(),
+    }
+    at = "--at", f"{HOST}={host(files)}", "--at", f"site.example={host(known)}"
+    for name in (item_uri(signer.did, CELL), f"{signer.did}/credentials/{ID}"):
+        ended, out, err = resolve(name, *at)
+        assert (ended, err) == (0, "")
+        assert "✓ Identity" in out
+        ended, out, _ = resolve(name, *at, "--json")
+        (one,) = json.loads(out)["statements"]
+        assert (ended, one["verified"], one["id"]) == (0, True, f"urn:uuid:{ID}")
+    for name in (item_uri(signer.did, "P3F9KQ27MH-5"), f"{signer.did}/credentials/{ID[:-1]}2"):
+        ended, _, err = resolve(name, *at)
+        assert ended == 2
+        assert "disclosure/1.0" in err
+
+
+def test_what_a_site_shows_under_a_did_url_is_believed_only_as_far_as_it_is_sealed(
+    resolve: Verify, host: Host
+) -> None:
+    signer, files = company("https://site.example")
+    at = f"{HOST}={host(files)}"
+
+    def told(document: object) -> tuple[int, str]:
+        site = host({f"/items/{CELL}": json.dumps(document).encode()})
+        ended, out, err = resolve(item_uri(signer.did, CELL), "--at", at, "--at", f"site.example={site}")
+        return ended, out + err
+
+    changed = published(signer) | {"validFrom": "2026-01-02T00:00:00Z"}
+    assert told({"credentials": [changed]})[0] == 1
+    assert "✗" in told({"credentials": [published(signer), changed]})[1]
+    theirs = {"credentials": [published(RECYCLER)]}
+    assert told(theirs) == (2, told(theirs)[1])
+    assert "another issuer" in told(theirs)[1]
+    assert told({"credentials": [published(signer, "P3F9KQ27MH-5")]})[0] == 2
+    for nonsense in (
+        {},
+        [],
+        "x",
+        {"credentials": []},
+        {"credentials": ["x"]},
+        {"credentials": {}},
+        [published(signer)],
+    ):
+        assert told(nonsense)[0] == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x", "did:key:z6Mk/items/P3F9KQ27MH", f"did:web:{HOST}/items/P3F9KQ27MH", f"{COMPANY.did}",
+     f"{COMPANY.did}/items/nonsense", f"{COMPANY.did}/credentials/../x", f"{COMPANY.did}/status/1",
+     f"{COMPANY.did}/items/P3F9KQ27MH"],
+)  # fmt: skip
+def test_what_is_no_did_url_of_a_site_ends_in_words(resolve: Verify, host: Host, name: str) -> None:
+    ended, out, err = resolve(name, "--at", f"{HOST}={host(FILES)}")
+    assert (ended, out) == (2, "")
+    assert err.strip()

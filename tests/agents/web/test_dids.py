@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from yarl import URL
 
 from agents.dids import MOST_BYTES, Registrar
 from agents.web import Context, site
@@ -86,6 +87,29 @@ async def test_whoever_asks_finds_what_verifies(desk: Desk, folder: str) -> None
         assert did in web["alsoKnownAs"]
         assert did_document(web).id == dids.twin(did)
     assert json.loads(await desk.get("/dids")) == {"host": REGISTRY.host, "witness": WITNESS.did}
+
+
+@pytest.mark.parametrize("folder", ["", "/dids"])
+async def test_who_follows_a_did_url_is_sent_to_the_site_that_the_did_names(desk: Desk, folder: str) -> None:
+    """Only the issuer knows whether something stands there: the private and the made up look alike."""
+    holder = Holder("kita")
+    code = await desk.registrar.admit("kita")
+    await desk.registrar.take("kita", holder.first(site="https://kita.example/x"), code)
+    await desk.registrar.take("sakura", Holder("sakura").first(), await desk.registrar.admit("sakura"))
+    for path, place in (
+        ("items/P3F9KQ27MH", "items/P3F9KQ27MH"),
+        ("items/nonsense", "items/nonsense"),
+        ("credentials/%2e%2e%2f?x=1", "credentials/..%2F"),
+    ):
+        url = f"{folder}/kita/{path}"
+        async with desk.client.get(URL(url, encoded=True), allow_redirects=False) as answer:
+            assert answer.status == 307
+            assert answer.headers["Location"] == f"https://kita.example/x/{place}"
+    for path in ("nobody/items/P3F9KQ27MH", "sakura/items/P3F9KQ27MH", "kita/status/1"):
+        await desk.get(f"{folder}/{path}", 404)
+    holder.kept = await desk.registrar.log("kita")
+    await desk.registrar.take("kita", dids.ended(holder.history, holder.update_key(), when=holder.now))
+    await desk.get(f"{folder}/kita/items/P3F9KQ27MH", 404)
 
 
 async def test_what_nobody_registered_is_not_there(desk: Desk) -> None:

@@ -1,11 +1,13 @@
 """The DID's and the registry's routes: who may call them, and what they answer."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from agents import accounts
@@ -13,7 +15,7 @@ from agents.dids import Registrar
 from agents.identity import Identity
 from agents.web import site
 from tests.agents.test_identity import Counter, Pocket
-from tests.governance.registered import REGISTRY, WITNESS
+from tests.governance.registered import REGISTRY, WITNESS, Holder
 
 from .conftest import Town
 from .world import House, browsing
@@ -92,6 +94,47 @@ async def test_the_authority_admits_names_and_takes_codes_back(town: Town) -> No
         await one.ask("POST", "/registrations", 422, name="Kita!")
         await one.ask("DELETE", "/registrations/kita", 204)
         assert await one.ask("GET", "/registrations") == []
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+async def test_a_manager_admits_names_on_a_page_and_ends_codes(town: Town, language: str) -> None:
+    house = town.authority
+    house.registrar = Registrar(house.store, REGISTRY, WITNESS)
+    await house.keep_user("boss", "manager")
+    await house.keep_user("hand", "operator")
+    async with browsing(house, "boss", language) as browser:
+        assert 'href="/registrations"' in await browser.get("/more")
+        page, status = await browser.post("/registrations", "/registrations", name="kita", days=3)
+        assert status == 200
+        (admission,) = await house.registrar.admissions()
+        code = re.search("kita[.][A-Za-z0-9_-]{27}", page)
+        assert code
+        assert code[0] not in await browser.get("/registrations")
+        for name, days in (("Kita!", "3"), ("minato", "0"), ("minato", "x"), ("", "3"), ("m" * 41, "1")):
+            page, status = await browser.post("/registrations", "/registrations", name=name, days=days)
+            assert status == 422
+            assert 'role="alert"' in page
+        assert await house.registrar.admissions() == [admission]
+        async with browsing(house, "hand") as other:
+            assert "kita" in await other.get("/registrations")
+            assert 'action="/registrations' not in await other.get("/registrations")
+            assert (await other.post("/account", "/registrations", name="sakura", days=3))[1] == 403
+            assert (await other.post("/account", "/registrations/kita/dismiss"))[1] == 403
+        where = await browser.post("/registrations", "/registrations/kita/dismiss")
+        assert where == ("/registrations", 303)
+        assert await house.registrar.admissions() == []
+        holder = Holder("kita")
+        await house.registrar.take("kita", holder.first(), await house.registrar.admit("kita"))
+        assert "did:webvh:" in await browser.get("/registrations")
+        _, status = await browser.post("/registrations", "/registrations", name="kita", days=3)
+        assert status == 409
+
+
+async def test_where_no_registry_is_kept_there_is_no_page_of_names(town: Town) -> None:
+    await town.collector.keep_user("boss", "manager")
+    async with browsing(town.collector, "boss") as browser:
+        assert "/registrations" not in await browser.get("/more")
+        await browser.get("/registrations", 404)
 
 
 async def test_only_administrators_change_the_did_and_only_managers_admit(town: Town) -> None:

@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from agents import accounts
+from agents.dids import Registrar
 from agents.evidence import Vault
 from agents.harvest import Harvest
 from agents.lookup import Lookup
@@ -53,6 +54,7 @@ class House:
     breakers: dict[str, str] = field(default_factory=dict)
     waiting_for: dict[str, str] = field(default_factory=dict)
     harvest: Harvest | None = None
+    registrar: Registrar | None = None
 
     @property
     def did(self) -> str:
@@ -67,6 +69,7 @@ class House:
             lambda: self.waiting_for,
             lambda: self.breakers,
             harvest=self.harvest,
+            registrar=self.registrar,
         )
 
     async def do(self, action: str, to: str = "", /, **data: Any) -> str:
