@@ -417,11 +417,18 @@ def test_what_a_site_shows_under_a_did_url_is_believed_only_as_far_as_it_is_seal
 
 @pytest.mark.parametrize(
     "name",
-    ["x", "did:key:z6Mk/items/P3F9KQ27MH", f"did:web:{HOST}/items/P3F9KQ27MH", f"{COMPANY.did}",
-     f"{COMPANY.did}/items/nonsense", f"{COMPANY.did}/credentials/../x", f"{COMPANY.did}/status/1",
-     f"{COMPANY.did}/items/P3F9KQ27MH"],
-)  # fmt: skip
+    [
+        "x",
+        "did:key:z6Mk/items/P3F9KQ27MH",
+        f"did:web:{HOST}/items/P3F9KQ27MH",
+        "{did}",
+        "{did}/items/nonsense",
+        "{did}/credentials/../x",
+        "{did}/status/1",
+        "{did}/items/P3F9KQ27MH",
+    ],
+)
 def test_what_is_no_did_url_of_a_site_ends_in_words(resolve: Verify, host: Host, name: str) -> None:
-    ended, out, err = resolve(name, "--at", f"{HOST}={host(FILES)}")
+    ended, out, err = resolve(name.format(did=COMPANY.did), "--at", f"{HOST}={host(FILES)}")
     assert (ended, out) == (2, "")
     assert err.strip()
