@@ -404,7 +404,7 @@ def test_what_a_site_shows_under_a_did_url_is_believed_only_as_far_as_it_is_seal
     assert "another issuer" in told(theirs)[1]
     assert told({"credentials": [published(signer, "P3F9KQ27MH-5")]})[0] == 2
     shapes: list[object] = [{}, [], "x", [published(signer)]]
-    shapes += [{"credentials": one} for one in ([], ["x"], {}, None)]
+    shapes += [{"credentials": []}, {"credentials": ["x"]}, {"credentials": {}}, {"credentials": None}]
     for nonsense in shapes:
         assert told(nonsense)[0] == 2
 
