@@ -42,6 +42,10 @@ class Identity:
         maker, model, serial, firmware = (part.strip() for part in reply.split(","))
         return cls(maker, model, serial, firmware)
 
+    def __str__(self) -> str:
+        """Name it as statements do."""
+        return f"{self.maker} {self.model}, serial {self.serial}, firmware {self.firmware}"
+
 
 class Instrument:
     """An instrument at the end of a link, spoken to through a table."""

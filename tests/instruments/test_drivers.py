@@ -100,6 +100,12 @@ def test_a_good_reading_is_read_to_its_last_digit(
     assert reading.contact is Contact.GOOD
 
 
+def test_a_statement_names_an_instrument_as_people_do() -> None:
+    assert (
+        str(Identity.read("HIOKI,BT4560,123456789,V1.00")) == "HIOKI BT4560, serial 123456789, firmware V1.00"
+    )
+
+
 def test_the_time_out_follows_the_frequency() -> None:
     reply = "+1.06571E-03,-1.20000E-04,+3.68000E+00"
     with script((":FREQ 1000;*TRG;*WAI;:FETCH?", reply), (":FREQ 0.1;*TRG;*WAI;:FETCH?", reply)) as link:

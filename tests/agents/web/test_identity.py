@@ -109,7 +109,10 @@ async def test_a_manager_admits_names_on_a_page_and_ends_codes(town: Town, langu
         (admission,) = await house.registrar.admissions()
         code = re.search("kita[.][A-Za-z0-9_-]{27}", page)
         assert code
-        assert code[0] not in await browser.get("/registrations")
+        listed = await browser.get("/registrations")
+        assert code[0] not in listed
+        assert "<time " in listed
+        assert "&lt;" not in listed
         for name, days in (("Kita!", "3"), ("minato", "0"), ("minato", "x"), ("", "3"), ("m" * 41, "1")):
             page, status = await browser.post("/registrations", "/registrations", name=name, days=days)
             assert status == 422
