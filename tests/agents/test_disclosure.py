@@ -163,8 +163,9 @@ async def test_the_asker_is_shown_what_its_contract_permits_sealed_for_its_key(s
     token, _ = envelope.opened(held.document)
     assert sdjwt.bound_key(token) == t.keys[COLLECTOR].key.public_key().public_bytes_raw()
     asked: Any = {"audience": "did:example:next", "nonce": "n"}
-    onward = sdjwt.present(token, [], holder=t.keys[COLLECTOR], now=NOW, **asked)
-    found = sdjwt.verify(onward, KeyResolver(), now=NOW, **asked)
+    now = datetime.now(UTC)  # the other tests of a long run came between it and the import
+    onward = sdjwt.present(token, [], holder=t.keys[COLLECTOR], now=now, **asked)
+    found = sdjwt.verify(onward, KeyResolver(), now=now, **asked)
     assert {check.name for check in found.refusals} == {"status"}  # which is not looked up here
     # It stands with its exchange: nothing else that is done with the item rests on it.
     assert await t.read(COLLECTOR, lambda desk: desk.credentials(scene.pack)) == before
