@@ -6,7 +6,7 @@ all the effects of one action or message in one transaction.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
@@ -252,6 +252,10 @@ class Books(Protocol):
 
     def credentials(self, about: str, type: str | None = None) -> list[Held]:
         """List the credentials about an item or company, oldest first."""
+        ...
+
+    def issued(self, issuer: str, type: str, since: date) -> list[Held]:
+        """List the credentials of a type by one company that we have had since a day, oldest first."""
         ...
 
     def credential(self, id: str) -> Held | None:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from analysis.lifetime.statement import Inputs
 from analysis.result import digest
+from governance.finding import Finding
 from governance.framework import FRAMEWORK, Framework
 from schemas.claims import CheckUps
 from schemas.errors import Fault
@@ -50,15 +51,6 @@ class Statement(BaseModel):
     inputs_digest: str = Field(max_length=200)
     method: str = Field(max_length=80)
     version: str = Field(max_length=20)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that does not hold: a stable code, the same in words, and the figures that show it."""
-
-    code: str
-    words: str
-    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,21 @@ from protocols.exchange import Message, Protocol
 from protocols.introduction import INTRODUCTION
 from protocols.membership import MEMBERSHIP
 from protocols.receipt import RECEIPT
+from protocols.sampling import SAMPLING
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
-    for protocol in (INTRODUCTION, MEMBERSHIP, COLLECTION, DELIVERY, DISCLOSURE, DIAGNOSIS, AUDIT, RECEIPT)
+    for protocol in (
+        INTRODUCTION,
+        MEMBERSHIP,
+        COLLECTION,
+        DELIVERY,
+        DISCLOSURE,
+        DIAGNOSIS,
+        AUDIT,
+        SAMPLING,
+        RECEIPT,
+    )
 }
 MESSAGES: dict[str, tuple[Protocol, type[Message]]] = {
     f"{protocol.uri}/{kind}": (protocol, body)

@@ -23,6 +23,7 @@ SECTIONS = {
     "disclosure/1.0": "Disclosure",
     "diagnosis/1.0": "Diagnosis",
     "audit/1.0": "Prediction and audit",
+    "sampling/1.0": "Prediction and audit",
 }
 TO = "The other company: its name, its DID, or the id of the connection."
 THREAD = "The exchange: its thread or how that begins, the code of what it is about, or the company."

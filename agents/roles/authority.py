@@ -8,6 +8,7 @@ from pydantic import Field
 
 from agents.role import Action, Case, Duty, Effect, Held, Issue, Keep, Mark, Role, Send, Start
 from agents.roles.life import Form
+from agents.roles.sampling import SAMPLER_ACTIONS, SAMPLER_DUTIES
 from analysis.result import digest
 from governance.framework import FRAMEWORK, read_framework
 from governance.versions import begins, instant
@@ -323,11 +324,13 @@ AUTHORITY = Role(
             AUDIT,
             (Certify, Find),
         ),
+        *SAMPLER_ACTIONS,
     ),
     duties=(
         Duty(MEMBERSHIP, Apply, note_application),
         Duty(MEMBERSHIP, Retract, note_retraction),
         Duty(MEMBERSHIP, Resign, note_resignation),
         Duty(AUDIT, RequestAudit, audit),
+        *SAMPLER_DUTIES,
     ),
 )

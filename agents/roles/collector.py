@@ -12,6 +12,7 @@ from agents.roles.diagnosis import DIAGNOSIS, DUTIES, assessed, disagreement, pr
 from agents.roles.dismantler import CANCEL, called_off, receipt_of, transport
 from agents.roles.life import Form, happened, known, lineage, only_about
 from agents.roles.predictions import PREDICTOR
+from agents.roles.sampling import SAMPLED_DUTIES
 from instruments.analyser import Analysis
 from instruments.measurement import Measurement
 from protocols.collection import (
@@ -368,5 +369,6 @@ COLLECTOR = Role(
         Duty(COLLECTION, SignReceipt, take_over),
         *DUTIES,
         *SUPPLIER.duties,
+        *SAMPLED_DUTIES,
     ),
 )

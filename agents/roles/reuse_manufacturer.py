@@ -8,6 +8,7 @@ from agents.roles.deliveries import RECEIVER, SUPPLIER
 from agents.roles.diagnosis import DIAGNOSIS, DUTIES
 from agents.roles.life import Form, happened, known
 from agents.roles.predictions import PREDICTOR
+from agents.roles.sampling import SAMPLED_DUTIES
 from schemas.claims import ItemIdentity
 from schemas.errors import Invalid
 from schemas.items import Code, mint
@@ -48,5 +49,5 @@ REUSE_MANUFACTURER = Role(
         Action("build-product", "Build a product", BuildForm, build_product),
         *PREDICTOR.actions,
     ),
-    duties=(*RECEIVER.duties, *SUPPLIER.duties, *DUTIES),
+    duties=(*RECEIVER.duties, *SUPPLIER.duties, *DUTIES, *SAMPLED_DUTIES),
 )

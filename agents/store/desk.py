@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
 from uuid import uuid4
@@ -773,6 +773,12 @@ class SqlDesk:
         if type is not None:
             query = query.where(credential.c.type == type)
         return [Held(*row) for row in self._all(query.order_by(credential.c.at, credential.c.number))]
+
+    def issued(self, issuer: str, type: str, since: date) -> list[Held]:
+        """List the credentials of a type by one company that we have had since a day, oldest first."""
+        begin, c = datetime.combine(since, time(), UTC), credential.c
+        query = select(*_HELD).where(c.type == type, c.issuer == issuer, c.at >= begin)
+        return [Held(*row) for row in self._all(query.order_by(c.at, c.number))]
 
     def in_force(self, about: str, type: str | None = None) -> list[Held]:
         """List those of these credentials that we do not know to be revoked or suspended."""

@@ -38,6 +38,7 @@ PROTOCOL_TITLES: Mapping[str, str] = {
     "disclosure/1.0": "Disclosure",
     "diagnosis/1.0": "Diagnosis",
     "audit/1.0": "Audit",
+    "sampling/1.0": "Audit by sample",
     "receipt/1.0": "Receipt",
 }
 LONG = 60

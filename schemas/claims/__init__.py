@@ -21,6 +21,7 @@ from schemas.claims.item_identity import ItemIdentity
 from schemas.claims.measurement_record import MeasurementRecord
 from schemas.claims.membership_register import Member, MembershipRegister
 from schemas.claims.prediction import Prediction
+from schemas.claims.sampling_certificate import SamplingCertificate
 from schemas.claims.soh_model import SohModel
 from schemas.claims.vehicle_history import VehicleHistory
 
@@ -45,6 +46,7 @@ __all__ = [
     "Member",
     "MembershipRegister",
     "Prediction",
+    "SamplingCertificate",
     "SohModel",
     "VehicleHistory",
 ]

@@ -18,6 +18,7 @@ from protocols.exchange import Message, Protocol
 from protocols.introduction import Welcome
 from protocols.membership import Framework, Register
 from protocols.receipt import RECEIPT
+from protocols.sampling import Declare, Decline, Draw, Submit
 from schemas.claims import CLAIMS, Claim, Prediction
 from schemas.errors import Fault, Forbidden, Invalid, Misstep, Unknown
 from schemas.items import item_uri, mint
@@ -45,6 +46,10 @@ SENT_BY_DUTIES: dict[type[Message], str] = {
     Welcome: "the answer to hello",
     Register: "the authority tells every member whenever its register changes",
     Framework: "the authority tells every member of a new version, and a new member of all",
+    Declare: "the member's answer to an announced audit by sample",
+    Decline: "the member's answer to an audit by sample of more than it can declare",
+    Draw: "the authority shows the seed once the member has declared",
+    Submit: "the member sends what was drawn",
     RefuseAudit: "the authority's answer to an audit request it cannot take",
 }
 
@@ -189,6 +194,16 @@ def samples(item: str, did: str) -> dict[str, Claim]:
             "method_version": "1",
             "tolerance": "0",
             "max_deviation": "0",
+            "audited_on": now.date(),
+        },
+        "SamplingCertificate": {
+            "first_day": now.date(),
+            "last_day": now.date(),
+            "declared_count": 1,
+            "withdrawn_count": 0,
+            "passed_count": 1,
+            "declaration_digest": "0",
+            "sampled_digests": ("0",),
             "audited_on": now.date(),
         },
     }

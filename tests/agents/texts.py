@@ -251,6 +251,7 @@ def _pydantic() -> Iterator[Text]:
             yield "", one["message_template_python"]
 
 
+AUDITS = {Path("governance/audit.py"), Path("governance/sampling.py")}
 # Under these names, or as what these calls are told, stand the words that go with a figure or with none.
 TOLD = {"words", "warnings", "LIMITS", "INTERPOLATION"}
 TELLING = {"NotAssessable": 1, "_no": 1, "Finding": 1, "_found": 1, "append": 0, "Forecaster": 1}
@@ -260,7 +261,7 @@ def _figures() -> Iterator[Text]:
     """What the methods of lifetime and the audit say, filled where it is said and known by its shape."""
     for path, tree in sources():
         room = path.relative_to(ROOT)
-        if "lifetime" not in room.parts and room != Path("governance/audit.py"):
+        if "lifetime" not in room.parts and room not in AUDITS:
             continue
         if room.parts[0] == "agents":
             continue

@@ -37,6 +37,8 @@ EXPECTED_CREDENTIALS = {
     ("diagnosis/1.0", "answer"): {"DiagnosisResult"},
     ("audit/1.0", "request-audit"): {"Prediction", "CheckUps"},
     ("audit/1.0", "certify"): {"AuditCertificate"},
+    ("sampling/1.0", "submit"): {"Prediction", "CheckUps"},
+    ("sampling/1.0", "certify"): {"SamplingCertificate"},
 }
 
 every_protocol = pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS.keys())

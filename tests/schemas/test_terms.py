@@ -151,6 +151,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "code_digest": DIGEST, "inputs_digest": DIGEST, "observations_count": 12, "tolerance": "1e-6",
         "max_deviation": "0", "audited_on": "2026-04-01",
     },
+    "SamplingCertificate": {
+        "did": DID, "first_day": "2026-01-01", "last_day": "2026-03-31", "declared_count": 40,
+        "withdrawn_count": 2, "passed_count": 4, "declaration_digest": DIGEST,
+        "sampled_digests": [DIGEST], "audited_on": "2026-04-08",
+    },
 }  # fmt: skip
 
 
