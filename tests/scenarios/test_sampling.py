@@ -21,6 +21,7 @@ from protocols.exchange import Exchange
 from protocols.sampling import MOST_DECLARED, SAMPLING, Announce, Declare, Decline, Draw, Find, Remind, Submit
 from schemas.claims import Prediction
 from schemas.errors import Invalid, Misstep
+from tests.governance.stated import fleet
 from tests.scenarios.town import AUTHORITY, COLLECTOR, WORKSHOP, Town, parcel, sealed, town, words_of
 
 names = st.lists(st.text("0123456789abcdef", min_size=4, max_size=8), unique=True, max_size=30)
@@ -170,6 +171,22 @@ async def test_nothing_that_is_sent_names_an_item_a_buyer_or_a_price(t: Town, ma
     assert made[1] not in text
     assert "price" not in text
     assert {word.partition("#")[0] for word in text.split('"') if word.startswith("did:")} == {did}
+
+
+async def test_the_fleets_that_predictions_were_made_with_are_sent_once(t: Town) -> None:
+    learned = fleet()
+    item = Item("P3F9KQ27MH-C002-G", "cell", t.keys[COLLECTOR].did, model=learned.model)
+    await t.write(COLLECTOR, lambda desk: desk.keep_item(item))
+    await t.do(COLLECTOR, "adopt-fleet", "", fleet=learned.model_dump(mode="json"))
+    for cycles in ([500], [600]):
+        form: dict[str, Any] = {"item": item.code, "history": FADE, "cycles": cycles, "threshold_pct": 70}
+        await t.do(COLLECTOR, "predict-life", "", **form)
+    t.ahead += DAY
+    thread = (await t.do(AUTHORITY, "announce-sampling", COLLECTOR, **plan(t))).thread
+    sent = (await t.exchange(AUTHORITY, thread)).last(Submit)
+    assert [one.named for one in sent.fleets] == [learned.digest()]
+    assert len(sent.made) == 2
+    assert await t.states(thread, AUTHORITY, COLLECTOR) == {"certified"}
 
 
 async def test_a_member_that_made_nothing_gets_a_certificate_that_says_so(t: Town) -> None:
