@@ -25,6 +25,7 @@ GATES = (
     *("fault", "cell-model", "temperature", "state-of-charge", "frequencies", "negative", "non-finite"),
     *("contact-drift", "kramers-kronig", "likeness", "other-conditions", "disagreement", "range"),
     *("resistance", "method"),
+    *("calibration", "window", "rest", "settled", "pulse", "step", "direction", "slope", "gain"),  # of tests
 )
 
 # What the polarisation resistance says besides what the models say too.
@@ -134,7 +135,7 @@ def _result(
         measurement_digest=measured.digest,
         transcript_digest=measured.transcript_sha256,
         measured_by=measured_by,
-        gates=tuple(_gate(check) for check in answer.checks),
+        gates=tuple(gate_of(check) for check in answer.checks),
         algorithms=_voices(findings, said),
         ohmic_resistance_ohm=figure(at_1khz[1], "0.000001"),
         ocv_v=figure(measured.ocv_v, "0.0001"),
@@ -148,7 +149,8 @@ def _result(
     )
 
 
-def _gate(check: Check) -> Gate:
+def gate_of(check: Check) -> Gate:
+    """Return a gate as it is stated, its figures with their units."""
     unit = _UNITS.get(check.name, "")
     return Gate(
         gate=check.name,
@@ -158,7 +160,11 @@ def _gate(check: Check) -> Gate:
     )
 
 
-_UNITS = {"contact-drift": " Ω", "resistance": " Ω", "disagreement": " %", "range": " %"}
+_UNITS = {
+    **{"contact-drift": " Ω", "resistance": " Ω", "direction": " Ω", "disagreement": " %", "range": " %"},
+    **{"calibration": " d", "window": " %", "rest": " h", "settled": " V/h", "pulse": " A", "step": " V"},
+    **{"slope": " %/V", "gain": " %/month"},
+}
 
 
 def _said(value: float | None, unit: str) -> str:

@@ -75,18 +75,22 @@ def _fact(need: Need, figure: Figure) -> str:
 def figures_of(results: Iterable[DiagnosisResult]) -> dict[str, Figure]:
     """Return what an item's results state, given oldest first: of each quantity the newest.
 
-    A newer result that gives no state of health takes the older one's place: it is then not known.
+    A newer result that gives no state of health takes the older one's place: it is then not known. So with
+    any quantity that a newer test could not tell.
     """
     found: dict[str, Figure] = {}
     for result in results:
+        stated = {one.quantity: one for one in result.figures}
         if result.not_assessable:
-            found.pop("soh_pct", None)
+            for name in stated or ("soh_pct",):
+                found.pop(name, None)
         for name in DiagnosisResult.model_fields:
             value = getattr(result, name)
             if name == "soh_pct" and value is not None:
                 found[name] = Figure(value, result.lower_pct, result.upper_pct)
             elif isinstance(value, Decimal):
-                found[name] = Figure(value)
+                told = stated.get(name)
+                found[name] = Figure(value, told.lower, told.upper) if told else Figure(value)
     return found
 
 

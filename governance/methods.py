@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from analysis import electrical
 from analysis.code import code_digest
 from analysis.lifetime.forecasts import FORECASTERS
 from analysis.lifetime.history import VERSION
@@ -49,6 +50,15 @@ METHODS: tuple[Method, ...] = (
             (ZARC, ("zarc",)),
             (GPR, ("gpr",)),
             (TREE_ENSEMBLE, ("forest",)),
+        )
+    ),
+    *(
+        Method(name, electrical.VERSION, "diagnosis", code_digest("analysis:electrical.py"))
+        for name in (
+            electrical.CAPACITY,
+            electrical.OCV_REST,
+            electrical.DC_RESISTANCE,
+            electrical.SELF_DISCHARGE,
         )
     ),
 )

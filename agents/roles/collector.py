@@ -10,6 +10,7 @@ from agents.roles import station
 from agents.roles.deliveries import SUPPLIER
 from agents.roles.diagnosis import DIAGNOSIS, DUTIES, assessed, disagreement, proposed, told, vendor_value
 from agents.roles.dismantler import CANCEL, called_off, receipt_of, transport
+from agents.roles.electrical import RECORD_TEST
 from agents.roles.life import Form, happened, known, lineage, only_about
 from agents.roles.predictions import PREDICTOR
 from agents.roles.sampling import SAMPLED_DUTIES
@@ -355,6 +356,7 @@ COLLECTOR = Role(
         *station.ACTIONS,
         Action("record-measurement", "Record a measurement", MeasuredForm, record_measurement),
         Action("record-analysis", "Record what an analyser said", AnalysedForm, record_analysis),
+        RECORD_TEST,
         Action("record-skip", "Record that a cell was not measured", SkippedForm, record_skip),
         *DIAGNOSIS,
         Action("grade-items", "Grade items", GradeForm, grade_items),

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from agents.role import Action, Books, Case, Duty, Effect, Issue, Role, Send
+from agents.role import Action, Books, Case, Duty, Effect, Held, Issue, Role, Send
 from agents.roles.life import Form, Nothing, handling_record, happened, known, latest, lineage, only_about
 from protocols.delivery import (
     DELIVERY,
@@ -25,7 +25,7 @@ from protocols.delivery import (
 )
 from protocols.exchange import Because
 from quality.gates import gates
-from schemas.claims import ItemIdentity
+from schemas.claims import DiagnosisResult, ItemIdentity
 from schemas.errors import Invalid, Misstep
 from schemas.handling import Use
 from schemas.items import Code, mint
@@ -40,10 +40,14 @@ class OfferForm(Form):
     note: str = Field(default="", max_length=1000, title="Note")
 
 
+def _speaks_of_health(held: Held) -> bool:
+    return DiagnosisResult.model_validate(held.claim).speaks_of_health
+
+
 def line(books: Books, code: str) -> Line:
     """Return what a buyer needs to know of an item: grade, state of health, chemistry, mass."""
     item = books.item(code)
-    diagnosis = latest(books, code, "DiagnosisResult")
+    diagnosis = latest(books, code, "DiagnosisResult", _speaks_of_health)
     graded = next((e for e in reversed(books.events(code, ours=True)) if e.what == "graded"), None)
     soh = diagnosis.claim.get("soh_pct") if diagnosis else None
     return Line(

@@ -1,6 +1,6 @@
 """Words for what happens to items, and the pieces of their story that roles share."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -75,9 +75,11 @@ def known(books: Books, codes: Iterable[Code], kind: str | None = None) -> list[
     return found
 
 
-def latest(books: Books, about: str, type: str) -> Held | None:
-    """Return our newest credential of a type about an item, and only without one the newest of others."""
-    held = books.in_force(about, type)
+def latest(
+    books: Books, about: str, type: str, fitting: Callable[[Held], bool] = lambda held: True
+) -> Held | None:
+    """Return our newest fitting credential of a type about an item, only without one the newest of others."""
+    held = [one for one in books.in_force(about, type) if fitting(one)]
     return next(reversed([one for one in held if not one.source] or held), None)
 
 

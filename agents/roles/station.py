@@ -141,7 +141,7 @@ def _free(books: Books, racks: Iterable[int]) -> None:
         raise Misstep("rack {rack} is measuring; wait until it is done, or stop it", rack=rack)
 
 
-def _measurable(books: Books, code: str) -> None:
+def measurable(books: Books, code: str) -> None:
     """Raise where a cell is unknown, not ours, or not in a state to be measured."""
     (item,) = known(books, [code], "cell")
     state = Life(code, "cell", books.events(code, ours=True)).state
@@ -158,7 +158,7 @@ def scan(form: ScanForm, case: Case) -> list[Effect]:
     after = load.scanned(_spelt(form.scan))
     before = {"", load.cell, *load.cells.values()}
     for cell in {after.cell, *after.cells.values()} - before:
-        _measurable(case.books, cell)
+        measurable(case.books, cell)
     changed = (after.place, *(after.cells.keys() ^ load.cells.keys()))
     _free(case.books, {place.rack for place in changed if place})
     return [_noted(after)]

@@ -13,6 +13,7 @@ from agents.lookup import Known
 from agents.ports import Desk, Letter, Pass, User
 from agents.role import Action, Dealing, Evidence, Held, Item, Job, Peer, Play, Rank, ancestry
 from agents.roles.diagnosis import proposed
+from agents.roles.electrical import recorded_tests
 from agents.service import Done, about, fell, roles_of, told_of
 from agents.web.context import Context
 from governance.framework import EVER, Framework, framework_of
@@ -241,6 +242,16 @@ class EventView(View):
     annulled: bool = Field(description="Whether a later event corrects or annuls it")
 
 
+class TestView(View):
+    """A test that was made of a cell, as it is kept."""
+
+    __test__ = False
+    kind: str
+    began: datetime
+    digest: str
+    record: dict[str, Any]
+
+
 class ItemStory(ItemView):
     """An item with its life, what it is part of and what it holds."""
 
@@ -251,6 +262,7 @@ class ItemStory(ItemView):
     credentials: tuple[Statement, ...]
     published: tuple[str, ...] = Field(description="Ids of those of our credentials that everyone may see")
     dealings: tuple[DealingView, ...]
+    tests: tuple[TestView, ...] = Field(default=(), description="Capacity and other tests, oldest first")
     grade: str = Field(default="", description="The reuse class that the rules give it, or empty")
     grade_words: str = Field(default="", description="Why, or what is missing; for cells, modules and packs")
 
@@ -645,6 +657,10 @@ class Seeing:
             credentials=tuple(map(self.statement, credentials)),
             published=tuple(held.id for held in self.desk.published(about=code)),
             dealings=tuple(self.dealings(about=code)),
+            tests=tuple(
+                TestView(kind=one.kind, began=one.began, digest=one.digest, record=one.to_json())
+                for one in (recorded_tests(self.desk, code) if item.kind == "cell" else ())
+            ),
             grade=grade,
             grade_words=why,
         )

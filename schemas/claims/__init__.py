@@ -12,7 +12,7 @@ from schemas.claim import CONTEXT, Claim
 from schemas.claims.accreditation import Accreditation
 from schemas.claims.audit_certificate import AuditCertificate
 from schemas.claims.check_ups import CheckUp, CheckUps
-from schemas.claims.diagnosis_result import AlgorithmResult, DiagnosisResult, Gate
+from schemas.claims.diagnosis_result import AlgorithmResult, DiagnosisResult, Gate, StatedFigure
 from schemas.claims.governance_framework import GovernanceFramework
 from schemas.claims.hand_over_receipt import HandOverReceipt
 from schemas.claims.handling_record import HandlingRecord
@@ -48,6 +48,7 @@ __all__ = [
     "Prediction",
     "SamplingCertificate",
     "SohModel",
+    "StatedFigure",
     "VehicleHistory",
 ]
 

@@ -65,6 +65,25 @@ class AlgorithmResult(BaseModel):
     ] = Field(title="Voice (%)")
 
 
+class StatedFigure(BaseModel):
+    """One figure of a test with its interval and formula, or the quantity alone where none can be told."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    quantity: Annotated[
+        str, Means("The quantity, by its name in this statement.", "量。この証明書での名称。")
+    ] = Field(max_length=60, title="Quantity")
+    value: Annotated[Decimal | None, Means("Its value.", "値。")] = Field(default=None, title="Value")
+    lower: Annotated[Decimal | None, Means("The lower end of its interval.", "区間の下端。")] = Field(
+        default=None, title="At least"
+    )
+    upper: Annotated[Decimal | None, Means("The upper end of its interval.", "区間の上端。")] = Field(
+        default=None, title="At most"
+    )
+    formula: Annotated[str, Means("How it is worked out.", "求める式。")] = Field(
+        default="", max_length=200, title="Formula"
+    )
+
+
 class DiagnosisResult(Claim, ja="定めた方法によるセルやモジュールの健全度、または判定できない理由。"):
     """A cell's or module's state of health by a named method, or why it cannot be told."""
 
@@ -107,6 +126,10 @@ class DiagnosisResult(Claim, ja="定めた方法によるセルやモジュー�
         tuple[AlgorithmResult, ...],
         Means("What each algorithm says by itself.", "それぞれのアルゴリズムの答え。"),
     ] = Field(default=(), max_length=40, title="What each algorithm says")
+    figures: Annotated[
+        tuple[StatedFigure, ...],
+        Means("The figures of a test, each with its interval.", "試験で得た値と、それぞれの区間。"),
+    ] = Field(default=(), max_length=20, title="Figures of the test")
     ohmic_resistance_ohm: Annotated[
         Decimal | None, Means("The resistance of what merely conducts.", "導通部分だけの抵抗。")
     ] = Field(default=None, title="Ohmic resistance (Ω)")
@@ -159,3 +182,8 @@ class DiagnosisResult(Claim, ja="定めた方法によるセルやモジュー�
             "構成部品のうち最良と最悪の健全度の差。",
         ),
     ] = Field(default=None, title="Spread of its parts (%)")
+
+    @property
+    def speaks_of_health(self) -> bool:
+        """Say whether it tells a state of health, or why there is none; other tests do neither."""
+        return not self.figures or any(one.quantity == "soh_pct" for one in self.figures)

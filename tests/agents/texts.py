@@ -16,6 +16,7 @@ from agents.roles import ROLES
 from agents.roles import diagnosis as roles_diagnosis
 from agents.roles.common import COMMON
 from agents.web import openapi, pages, problems, public, render, rest
+from analysis import electrical
 from analysis.soh import algorithms, model
 from credentials import integrity, jwt, sdjwt, seals, webvh
 from governance import diagnosis, grading
@@ -242,6 +243,7 @@ def _diagnosis() -> Iterator[Text]:
     yield from (("", words) for words in grading.WORDS)
     yield from (("", words) for words in (*station.UNSEEN.values(), roles_diagnosis.DISAGREE))
     yield from (("", words) for words in (*model.WORDS.values(), *model.CARD.values(), *diagnosis.SENTENCES))
+    yield from (("", words) for words in electrical.WORDS.values())
     yield from (("choice", name) for name in (*algorithms.algorithms(), *diagnosis.GATES))
 
 
