@@ -2,12 +2,16 @@
 
 import asyncio
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agents.cli.forms import Form
+from agents.forms import fields_of
 from agents.roles.diagnosis import proposed
-from agents.roles.electrical import recorded_tests
+from agents.roles.electrical import RECORD_TEST, recorded_tests
+from agents.web.forms import from_file
 from agents.words import recall
 from schemas.claims import DiagnosisResult
 from schemas.errors import Fault, Invalid, Misstep, Unknown
@@ -204,6 +208,22 @@ async def test_the_same_test_is_kept_once_and_another_of_its_name_is_refused(t: 
     words = await refused(t, Invalid, CAPACITY | {"discharge_ah": 40}, item=cell)
     assert words.endswith("is recorded with other figures")
     assert (await refused(t, Invalid, PULSE, PULSE, item=cell)).endswith("stands here twice")
+
+
+async def test_a_csv_file_of_several_cells_is_the_same_behind_page_and_command(
+    t: Town, tmp_path: Path
+) -> None:
+    cells = await t.codes(COLLECTOR, "cell")
+    other = CAPACITY | {"discharge_ah": 42, "charge_ah": 43, "charge_wh": 160, "discharge_wh": 151}
+    rows = [CAPACITY | {"item": cells[0]}, other | {"item": cells[1]}]
+    file = tmp_path / "tests.csv"
+    lines = [",".join(CAPACITY | {"item": ""}), *(",".join(map(str, row.values())) for row in rows)]
+    file.write_text("\n".join(lines), "utf-8")
+    asked, _ = Form(RECORD_TEST.form).read({"field_tests": (f"@{file}",)})
+    (field,) = (one for one in fields_of(RECORD_TEST.form) if one.name == "tests")
+    assert asked["tests"] == from_file(field, file.read_bytes())
+    await record(t, cells[0], *asked["tests"])
+    assert [(await graded(t, cell))[0] for cell in cells] == ["A", "B"]
 
 
 BAD: tuple[tuple[dict[str, Any], str], ...] = (
