@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from governance.framework import Grade, Need
 from schemas.claims import DiagnosisResult
+from schemas.units import unit_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,15 @@ def grade(grades: Sequence[Grade], figures: Mapping[str, Figure]) -> Grade | Not
     return NotGradable(())
 
 
+# How the field writes these quantities, in every language; another goes by its field's name.
+SIGNS = {
+    "soh_pct": "SOH",
+    "capacity_ah": "C",
+    "ohmic_resistance_ohm": "R₀",
+    "dc_resistance_ohm": "R(DC)",
+    "open_circuit_voltage_v": "OCV",
+    "self_discharge_pct_per_month": "SD",
+}
 WORDS = ("class {grade} because {facts}", "not gradable: needs {needs}", "class {grade}: it asks for nothing")
 
 
@@ -57,7 +67,7 @@ def because(grades: Sequence[Grade], figures: Mapping[str, Figure]) -> str:
     """Return the answer in words: `class A because …`, or `not gradable: needs …`."""
     found = grade(grades, figures)
     if isinstance(found, NotGradable):
-        return WORDS[1].format(needs=", ".join(found.needs) or "–")
+        return WORDS[1].format(needs=", ".join(SIGNS.get(name, name) for name in found.needs) or "–")
     # A class that asks for nothing is reached by what kept the item from the others.
     needs = found.needs or next((one.needs for one in reversed(grades) if one.needs), ())
     facts = [_fact(need, figures[need.measurement]) for need in needs if need.measurement in figures]
@@ -69,7 +79,8 @@ def _fact(need: Need, figure: Figure) -> str:
     told = f"{figure.least}" if figure.least == figure.most else f"{figure.least}–{figure.most}"
     limits = (("≥", need.at_least), ("≤", need.at_most), ("±", need.interval_at_most))
     asked = ", ".join(f"{sign} {limit}" for sign, limit in limits if limit is not None)
-    return f"{need.measurement} {told} ({'✓' if _meets(need, figure) else '✗'} {asked})"
+    sign, (unit, _) = SIGNS.get(need.measurement, need.measurement), unit_of(need.measurement) or ("", "")
+    return f"{sign} {told}{' ' if unit else ''}{unit} ({'✓' if _meets(need, figure) else '✗'} {asked})"
 
 
 def figures_of(results: Iterable[DiagnosisResult]) -> dict[str, Figure]:

@@ -99,9 +99,9 @@ async def refused(t: Town, kind: type[Fault], *rows: dict[str, Any], item: str |
 
 async def test_a_capacity_makes_a_class_of_what_could_not_be_graded(t: Town) -> None:
     cell, other = await t.codes(COLLECTOR, "cell")
-    assert await graded(t, cell) == ("", "not gradable: needs soh_pct")
+    assert await graded(t, cell) == ("", "not gradable: needs SOH")
     await record(t, cell, CAPACITY)
-    assert await graded(t, cell) == ("A", "class A because soh_pct 90.895–91.105 (✓ ≥ 90)")
+    assert await graded(t, cell) == ("A", "class A because SOH 90.895–91.105 % (✓ ≥ 90)")
     assert (await graded(t, other))[0] == ""
     found = await stated(t, cell)
     assert (found.capacity_ah, found.soh_pct) == (Decimal("45.5000"), Decimal("91.000"))
@@ -181,7 +181,7 @@ async def test_a_test_of_something_else_takes_no_class_away_and_a_failed_capacit
     await record(t, cell, PULSE, PULSE | {"began": "2026-04-22T10:00+09:00", "current_a": 0})
     assert (await graded(t, cell))[0] == "A"
     await record(t, cell, CAPACITY | {"began": "2026-04-22T08:00+09:00", "temperature_c": 5})
-    assert await graded(t, cell) == ("", "not gradable: needs soh_pct")
+    assert await graded(t, cell) == ("", "not gradable: needs SOH")
 
 
 async def test_a_reuse_lot_is_offered_by_its_state_of_health_though_a_pulse_came_after(t: Town) -> None:

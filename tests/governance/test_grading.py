@@ -101,12 +101,10 @@ def stated(soh: str | None, **more: object) -> DiagnosisResult:
 
 
 def test_the_answer_says_why() -> None:
-    assert because(GRADES, figures_of([stated("94")])) == "class A because soh_pct 92–96 (✓ ≥ 90)"
-    assert because(GRADES, figures_of([stated("60")])) == "class recycling because soh_pct 58–62 (✗ ≥ 70)"
-    assert because(GRADES, {}) == "not gradable: needs soh_pct"
-    assert because(CAPACITY, figures_of([stated("94")])) == (
-        "not gradable: needs capacity_ah, resistance_rise_pct"
-    )
+    assert because(GRADES, figures_of([stated("94")])) == "class A because SOH 92–96 % (✓ ≥ 90)"
+    assert because(GRADES, figures_of([stated("60")])) == "class recycling because SOH 58–62 % (✗ ≥ 70)"
+    assert because(GRADES, {}) == "not gradable: needs SOH"
+    assert because(CAPACITY, figures_of([stated("94")])) == ("not gradable: needs C, resistance_rise_pct")
 
 
 def test_the_newest_result_of_each_quantity_counts_and_one_without_a_figure_takes_the_older_away() -> None:

@@ -10,7 +10,7 @@ from tests.agents.test_electrical import CAPACITY
 def test_what_is_missing_for_a_class_is_said(town: Town, meguri: Meguri) -> None:
     cell = town.cell()
     told = meguri("grade", cell)
-    assert (told.status, told.out.strip()) == (0, f"? {cell}  not gradable: needs soh_pct")
+    assert (told.status, told.out.strip()) == (0, f"? {cell}  not gradable: needs SOH")
     assert json.loads(meguri("grade", cell, "--json").out)["grade"] is None
 
 
