@@ -51,6 +51,7 @@ def values(annotation: Any, metadata: tuple[Any, ...] = ()) -> st.SearchStrategy
     plain: dict[Any, st.SearchStrategy[Any]] = {
         str: TEXT,
         int: st.integers(0, 100),
+        float: st.floats(0, 100),
         Decimal: st.decimals(0, 100, allow_nan=False, places=2),
         bool: st.booleans(),
         date: st.dates(),
