@@ -235,6 +235,9 @@ def measure(urls: dict[str, str], count: int) -> dict[str, float]:
     stores = {name: open_store(url, us) for name, url in urls.items()}
     try:
         built, codes = asyncio.run(build(stores, count))
+        print(
+            ", ".join(f"{name} built in {s:.0f} s" for name, s in built.items()), file=sys.stderr, flush=True
+        )
         for name, store in stores.items():
             if name == "postgresql":
                 with psycopg.connect(

@@ -9,7 +9,6 @@ from agents.role import Action, Books, Case, Effect, Issue, Keep
 from agents.roles.diagnosis import told
 from agents.roles.life import Form, happened
 from agents.roles.station import measurable
-from governance.electrical import result
 from instruments.electrical import FORMAT, KIND_OF, Kind, Test, from_json
 from schemas.errors import Invalid
 from schemas.items import Code, kind_of, read_code
@@ -97,6 +96,8 @@ def record_test(form: TestForm, case: Case) -> list[Effect]:
 
 
 def _effects(test: Test, case: Case) -> list[Effect]:
+    from governance.electrical import result  # numpy behind it, needed for this alone
+
     stated = result(test)
     effects: list[Effect] = [Keep(test.cell, test.digest, test.to_json()), Issue(stated, test.cell)]
     if stated.soh_pct is not None:
