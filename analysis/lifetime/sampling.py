@@ -43,9 +43,9 @@ def draw(history: History, count: int = 1000, seed: int = 0) -> Draws:
     """Return `count` draws from each of two chains; raises Unavailable without PyMC."""
     if find_spec("pymc") is None:
         raise Unavailable("gp-bayes-nuts needs the extra “pymc”: install Meguri as meguri[pymc]")
-    import arviz  # type: ignore[import-untyped, unused-ignore]
-    import pymc  # type: ignore[import-untyped, unused-ignore]
-    import pytensor.tensor as pt  # type: ignore[import-untyped, unused-ignore]
+    import arviz
+    import pymc
+    import pytensor.tensor as pt
 
     data = regression.standardise(history, True)
     contrasts = np.linalg.svd(data.basis.T)[2][data.basis.shape[1] :]
