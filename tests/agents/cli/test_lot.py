@@ -168,15 +168,6 @@ def test_nothing_in_the_table_is_a_formula() -> None:
     assert safe("c=1") == "c=1"
 
 
-def test_a_cluster_that_is_not_there_is_said_so(
-    fade: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("distributed")
-    monkeypatch.setattr("agents.cli.lot.PATIENCE_S", "1s")
-    assert forecast_lot(fade, tmp_path / "out.csv", "--cluster", "tcp://127.0.0.1:9") != 0
-    assert "does not answer" in capsys.readouterr().err
-
-
 @pytest.mark.slow
 def test_a_killed_job_goes_on_where_it_was(tmp_path: Path) -> None:
     fade, out = table(tmp_path / "fade.csv", 400), tmp_path / "out.csv"
@@ -197,16 +188,51 @@ def test_a_killed_job_goes_on_where_it_was(tmp_path: Path) -> None:
     assert len(list(csv.DictReader(out.open(encoding="utf-8")))) == 400 * 2 + 2
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    if os.environ.get("CI"):
-        import distributed
-    else:
-        distributed = pytest.importorskip("distributed", reason="needs the extra “cluster”")
-    with distributed.LocalCluster(
+CLUSTER = """
+from distributed import LocalCluster
+
+if __name__ == "__main__":
+    with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
     ) as two:
-        yield two.scheduler_address
+        print(two.scheduler_address, flush=True)
+        input()
+"""
+OTHER = """
+import sys
+from analysis.lifetime import job
+from agents.cli.front import run
+job._CODE = ("analysis:code.py",)
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Two workers and their scheduler, as processes of their own: other tests change asyncio in this one."""
+    if not os.environ.get("CI"):
+        pytest.importorskip("distributed", reason="needs the extra “cluster”")
+    place = tmp_path_factory.mktemp("cluster") / "cluster.py"
+    place.write_text(CLUSTER, "utf-8")
+    with subprocess.Popen(
+        [sys.executable, str(place)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    ) as process:
+        assert process.stdout
+        address = process.stdout.readline().strip()
+        assert address.startswith("tcp://127.0.0.1:")
+        yield address
+        process.communicate("\n", timeout=60)
+
+
+def in_a_process(fade: Path, out: Path, *more: object, code: str = "") -> subprocess.CompletedProcess[str]:
+    begin = ["-c", code] if code else ["-m", "agents.cli"]
+    line = [sys.executable, *begin, "lifetime", "forecast-lot", str(fade), "--out", str(out), *SUPPORTED]
+    return subprocess.run([*line, *map(str, more)], capture_output=True, text=True, timeout=240, check=False)
 
 
 @pytest.mark.slow
@@ -215,18 +241,23 @@ def test_two_workers_make_the_table_that_one_machine_makes(cluster: str, tmp_pat
     here, there = tmp_path / "here.jsonl", tmp_path / "there.jsonl"
     options = ("--piece", 4, "--method", "gp-linear-trend")
     assert forecast_lot(fade, here, *options) == 0
-    assert forecast_lot(fade, there, *options, "--cluster", cluster) == 0
+    done = in_a_process(fade, there, *options, "--cluster", cluster)
+    assert done.returncode == 0, done.stderr
     assert here.read_bytes() == there.read_bytes()
 
 
 @pytest.mark.slow
-def test_a_worker_of_another_version_is_not_asked(
-    cluster: str,
-    fade: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(job, "_CODE", ("analysis:code.py",))
-    assert forecast_lot(fade, tmp_path / "out.csv", "--cluster", cluster) != 0
-    assert "another version" in capsys.readouterr().err
+def test_a_worker_of_another_version_is_not_asked(cluster: str, fade: Path, tmp_path: Path) -> None:
+    done = in_a_process(fade, tmp_path / "out.csv", "--cluster", cluster, code=OTHER)
+    assert done.returncode != 0
+    assert "another version" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there_is_said_so(fade: Path, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    quick = OTHER.replace("sys.exit", "from agents.cli import lot\nlot.PATIENCE_S = '1s'\nsys.exit")
+    done = in_a_process(fade, tmp_path / "out.csv", "--cluster", "tcp://127.0.0.1:9", code=quick)
+    assert done.returncode != 0
+    assert "does not answer" in done.stderr
+    assert "keyword" not in done.stderr
