@@ -308,7 +308,7 @@ class Agent:
         if not report.verified:
             check = report.refusals[0]
             raise Invalid(check.words, **check.evidence)
-        self._entitled(held.document, books)
+        self.entitled(held.document, books)
 
     def check(
         self,
@@ -335,11 +335,15 @@ class Agent:
             raise Invalid(
                 "an attached credential does not verify: {words}", words=Fault(words.words, **words.evidence)
             )
-        return self._entitled(document, books, trusted, vouched)
+        return self.entitled(document, books, trusted, vouched)
 
-    def _entitled(
+    def entitled(
         self, document: Mapping[str, Any], books: Books, trusted: str = "", vouched: str = ""
     ) -> tuple[str, str]:
+        """Return the claim type and issuer of a credential whose seal holds, or raise `Invalid`.
+
+        It must say what its type must say, and come from a company that may say it.
+        """
         told = envelope.said(document)
         if not 0 < len(str(told.get("id", ""))) <= LONGEST_NAME:
             raise Invalid(
@@ -730,7 +734,7 @@ class _Change:
         """Return the accreditation by which a company shows who asks; none where it shows nothing."""
         held = []
         for document in bound.shown_by(asked, parcel.thread, peer.did, self.desk, self.known):
-            type_, issuer = self.agent.check(document, self.desk, self.known)
+            type_, issuer = self.agent.entitled(document, self.desk)  # its seal held with the presentation's
             one = _held(document, type_, issuer, self.desk.now, peer.id)
             if (type_, one.about) != ("Accreditation", peer.did):
                 raise Forbidden("the presentation of who asks shows something else than its accreditation")
